@@ -1,0 +1,188 @@
+"""The ansatz: parameters θ ∈ R^p and points x ↦ a field u = Φ(θ)(x), its derivatives and its tangent.
+
+Conventions.  ``x`` is (dim, N), points last, float64.  A field has shape ``(*shape, N)``: ``shape`` is ``()``
+for a scalar and ``(m,)`` for a system of m components.  The tangent ∂u/∂θ is ``(p, *shape, N)``, C order.  Complex
+fields have complex values; θ is always real.  Partial derivatives are addressed by multi-indices ``alpha`` (a tuple
+of dim non-negative integers).  An ansatz knows neither meshes nor MPI.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MissingDerivative, ShapeError
+
+Array = NDArray[Any]
+Alpha = tuple[int, ...]
+
+
+class Ansatz(ABC):
+    """Nonlinear parametrization u = Φ(θ); subclass it and give `value` and `tangent` at least.
+
+    Attributes
+    ----------
+    dim : int
+        Space dimension.
+    size : int
+        Number of real parameters p.
+    shape : tuple of int
+        Components of the field: ``()`` scalar, ``(m,)`` system.
+    dtype : type
+        ``float`` or ``complex``: the dtype of the field's values.
+    """
+
+    dim: int
+    size: int
+    shape: tuple[int, ...] = ()
+    dtype: type = float
+
+    @abstractmethod
+    def value(self, theta: Array, x: Array) -> Array:
+        """u(x_k), shape (*shape, N)."""
+
+    @abstractmethod
+    def tangent(self, theta: Array, x: Array) -> Array:
+        """∂u(x_k)/∂θ_j, shape (p, *shape, N), C order; the caller owns the array."""
+
+    # -- derivatives in space; an ansatz gives those it can -------------------------------------------------
+    def derivative(self, theta: Array, x: Array, alpha: Alpha) -> Array:
+        """∂^alpha u(x_k), shape (*shape, N).
+
+        Raises
+        ------
+        MissingDerivative
+            The ansatz does not provide this order.
+        """
+        if sum(alpha) == 0:
+            return self.value(theta, x)
+        raise self._missing(f"the derivative ∂^{alpha} u", "derivative(theta, x, alpha)")
+
+    def tangent_derivative(self, theta: Array, x: Array, alpha: Alpha) -> Array:
+        """∂/∂θ_j ∂^alpha u(x_k), shape (p, *shape, N): needed by implicit steps and by constraints.
+
+        Raises
+        ------
+        MissingDerivative
+            The ansatz does not provide this order.
+        """
+        if sum(alpha) == 0:
+            return self.tangent(theta, x)
+        raise self._missing(f"the tangent of ∂^{alpha} u", "tangent_derivative(theta, x, alpha)")
+
+    def gradient(self, theta: Array, x: Array) -> Array:
+        """∂u/∂x_i, shape (dim, *shape, N)."""
+        return np.stack([self.derivative(theta, x, unit(self.dim, i)) for i in range(self.dim)])
+
+    def hessian(self, theta: Array, x: Array) -> Array:
+        """∂²u/∂x_i∂x_j, shape (dim, dim, *shape, N)."""
+        rows = range(self.dim)
+        upper = {(i, j): self.derivative(theta, x, unit(self.dim, i, j)) for i in rows for j in rows if i <= j}
+        return np.stack([np.stack([upper[min(i, j), max(i, j)] for j in rows]) for i in rows])
+
+    def laplacian(self, theta: Array, x: Array) -> Array:
+        """Δu, shape (*shape, N)."""
+        total = self.derivative(theta, x, unit(self.dim, 0, 0))
+        for i in range(1, self.dim):
+            total = total + self.derivative(theta, x, unit(self.dim, i, i))
+        return total
+
+    # -- products with the tangent; override where they are cheaper than forming it -------------------------
+    def jvp(self, theta: Array, x: Array, v: Array) -> Array:
+        """J v: Σ_j v_j ∂u(x_k)/∂θ_j, shape (*shape, N)."""
+        tangent = self.tangent(theta, x)
+        return (v @ tangent.reshape(self.size, -1)).reshape(tangent.shape[1:])
+
+    def vjp(self, theta: Array, x: Array, y: Array) -> Array:
+        """Jᵀ y for the real scalar product: Σ_k Re(conj(y_k) ∂u(x_k)/∂θ_j), shape (p,)."""
+        tangent = self.tangent(theta, x).reshape(self.size, -1)
+        product: Array = tangent @ np.conj(y).reshape(-1)
+        return np.ascontiguousarray(product.real)
+
+    @property
+    def matrix_free(self) -> bool:
+        """True when `jvp` and `vjp` do not form the tangent."""
+        return type(self).jvp is not Ansatz.jvp and type(self).vjp is not Ansatz.vjp
+
+    # -- parameters by name ---------------------------------------------------------------------------------
+    def slices(self) -> Mapping[str, tuple[slice, tuple[int, ...]]]:
+        """Name -> (slice of θ, shape of that block)."""
+        return {"theta": (slice(0, self.size), (self.size,))}
+
+    def unpack(self, theta: Array) -> dict[str, Array]:
+        """Parameters by name, as views of θ: ``ansatz.unpack(theta)["centers"]``."""
+        theta = self.check_theta(theta)
+        return {name: theta[part].reshape(shape) for name, (part, shape) in self.slices().items()}
+
+    def pack(self, **blocks: Any) -> Array:
+        """θ from named blocks (the inverse of `unpack`); every name is required and broadcast to its shape.
+
+        Raises
+        ------
+        ShapeError
+            A name is missing, unknown, or does not broadcast to its block.
+        """
+        known = self.slices()
+        if set(blocks) != set(known):
+            raise ShapeError(f"{type(self).__name__}.pack got {sorted(blocks)}", f"give exactly {sorted(known)}")
+        theta = np.empty(self.size)
+        for name, (part, shape) in known.items():
+            try:
+                theta[part] = np.broadcast_to(np.asarray(blocks[name], float), shape).reshape(-1)
+            except ValueError as error:
+                got = np.shape(blocks[name])
+                raise ShapeError(f"block {name!r} has shape {got}", f"give shape {shape}") from error
+        return theta
+
+    # -- checks ---------------------------------------------------------------------------------------------
+    def check_theta(self, theta: Array) -> Array:
+        """θ as a float64 array of length p.
+
+        Raises
+        ------
+        ShapeError
+            Wrong length, more than one axis, or complex.
+        """
+        theta = np.asarray(theta)
+        if theta.shape != (self.size,) or theta.dtype.kind == "c":
+            raise ShapeError(
+                f"{type(self).__name__} has {self.size} real parameters, theta has shape {theta.shape} and dtype "
+                f"{theta.dtype}",
+                f"pass a float64 array of shape ({self.size},), for example from .pack(...)",
+            )
+        return np.asarray(theta, dtype=float)
+
+    def check_points(self, x: Array) -> Array:
+        """x as a float64 array (dim, N).
+
+        Raises
+        ------
+        ShapeError
+            Not (dim, N).
+        """
+        x = np.asarray(x, dtype=float)
+        if x.ndim != 2 or x.shape[0] != self.dim:
+            raise ShapeError(
+                f"{type(self).__name__} lives in {self.dim} dimensions, x has shape {x.shape}",
+                f"pass points last: shape ({self.dim}, N)",
+            )
+        return x
+
+    def _missing(self, what: str, method: str) -> MissingDerivative:
+        return MissingDerivative(
+            f"{type(self).__name__} does not provide {what}",
+            f"implement {type(self).__name__}.{method}, write the ansatz with dfpde.Autodiff (all derivatives), or use "
+            "a weak form that needs fewer derivatives",
+        )
+
+
+def unit(dim: int, *axes: int) -> Alpha:
+    """Multi-index of the partial derivative along the given axes: ``unit(2, 0, 0) == (2, 0)``."""
+    alpha = [0] * dim
+    for axis in axes:
+        alpha[axis] += 1
+    return tuple(alpha)

@@ -1,0 +1,85 @@
+"""What can go wrong, each with its remedy.
+
+Every exception of dfpde derives from `DfpdeError` and carries one message that says what happened, with the
+numbers, and what to try.  The attribute ``collective`` is True once all ranks of the communicator raise it.
+"""
+
+from __future__ import annotations
+
+
+class DfpdeError(Exception):
+    """Base class of everything dfpde raises on purpose.
+
+    Attributes
+    ----------
+    collective : bool
+        True when every rank of the communicator raises this exception together.
+    """
+
+    collective: bool = False
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(f"{what}\n  Try: {remedy}" if remedy else what)
+        self.what = what
+        self.remedy = remedy
+
+
+class MeshError(DfpdeError, ValueError):
+    """A mesh file or mesh that cannot be used; names cells or vertices by their ids."""
+
+
+class QuadratureError(DfpdeError, ValueError):
+    """Points or weights that do not form a quadrature."""
+
+
+class ShapeError(DfpdeError, ValueError):
+    """An array whose shape or dtype breaks the conventions (points last, float64)."""
+
+
+class ParameterError(DfpdeError, ValueError):
+    """A numerical argument outside its range, or a name that does not exist."""
+
+
+class NonFiniteError(DfpdeError, ArithmeticError):
+    """NaN or infinity where a finite number is needed; found before it can spread."""
+
+
+class MissingDerivative(DfpdeError, TypeError):
+    """A derivative that the ansatz does not provide."""
+
+
+class MissingDependency(DfpdeError, ImportError):
+    """An optional package that is not installed."""
+
+
+class OptionsError(DfpdeError, ValueError):
+    """A PETSc option under the prefix ``dfpde_`` that nothing read (most often a typing mistake)."""
+
+
+class SolverError(DfpdeError, ArithmeticError):
+    """A linear solve that did not converge.
+
+    Attributes
+    ----------
+    reason : int
+        The KSP convergence reason (negative).
+    iterations : int
+        Iterations done.
+    """
+
+    def __init__(self, what: str, remedy: str = "", reason: int = 0, iterations: int = 0) -> None:
+        super().__init__(what, remedy)
+        self.reason = reason
+        self.iterations = iterations
+
+
+class StepError(DfpdeError, ArithmeticError):
+    """A time step that cannot be done; names the cause (stiffness, lost rank, defect too large, ...)."""
+
+
+class CheckpointError(DfpdeError, OSError):
+    """A checkpoint or output file that cannot be written, or read back intact."""
+
+
+class RemoteError(DfpdeError, RuntimeError):
+    """Another rank failed with an exception that dfpde does not define; its text is in the message."""
