@@ -94,13 +94,13 @@ class Ansatz(ABC):
     # -- products with the tangent; override where they are cheaper than forming it -------------------------
     def jvp(self, theta: Array, x: Array, v: Array) -> Array:
         """J v: Σ_j v_j ∂u(x_k)/∂θ_j, shape (*shape, N)."""
-        tangent = self.tangent(theta, x)
-        return (v @ tangent.reshape(self.size, -1)).reshape(tangent.shape[1:])
+        product: Array = np.tensordot(v, self.tangent(theta, x), 1)
+        return product
 
     def vjp(self, theta: Array, x: Array, y: Array) -> Array:
         """Jᵀ y for the real scalar product: Σ_k Re(conj(y_k) ∂u(x_k)/∂θ_j), shape (p,)."""
-        tangent = self.tangent(theta, x).reshape(self.size, -1)
-        product: Array = tangent @ np.conj(y).reshape(-1)
+        tangent = self.tangent(theta, x)
+        product: Array = np.tensordot(tangent, np.conj(y), tangent.ndim - 1)
         return np.ascontiguousarray(product.real)
 
     @property
