@@ -152,7 +152,7 @@ class Exponentials(Ansatz):
 
     def _blocks(self, points: int) -> Iterator[slice]:
         """Slices of points such that the (n, B) arrays of a block stay in cache."""
-        step = max(64, BLOCK // self.n)
+        step = max(64, BLOCK // (self.n * np.dtype(self.dtype).itemsize // 8))
         for start in range(0, points, step):
             yield slice(start, min(start + step, points))
 
