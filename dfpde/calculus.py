@@ -1,0 +1,143 @@
+"""Fields and their calculus: what a right-hand side f(t, x, u) is written with.
+
+A `Field` is u = Φ(θ) at the points x, with its derivatives evaluated when first asked for, then kept.  The functions
+`grad`, `laplacian`, `dx`, `div`, `dot` read like the equation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ShapeError
+
+Array = NDArray[Any]
+Alpha = tuple[int, ...]
+
+
+class Differentiable(Protocol):
+    """What a `Field` needs of an ansatz (see `dfpde.Ansatz` for shapes)."""
+
+    dim: int
+    shape: tuple[int, ...]
+
+    def value(self, theta: Array, x: Array) -> Array: ...
+    def gradient(self, theta: Array, x: Array) -> Array: ...
+    def hessian(self, theta: Array, x: Array) -> Array: ...
+    def laplacian(self, theta: Array, x: Array) -> Array: ...
+    def derivative(self, theta: Array, x: Array, alpha: Alpha) -> Array: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """u = Φ(θ) at points x: lazy values and derivatives, and a function of space.
+
+    Attributes
+    ----------
+    ansatz : Ansatz
+    theta : (p,) array
+    x : (dim, N) array
+    """
+
+    ansatz: Differentiable
+    theta: Array
+    x: Array
+    _kept: dict[Any, Array] = field(default_factory=dict, repr=False)
+
+    def _keep(self, key: Any, make: Callable[[], Array]) -> Array:
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+    @property
+    def value(self) -> Array:
+        """u(x_k), shape (*shape, N)."""
+        return self._keep("value", lambda: self.ansatz.value(self.theta, self.x))
+
+    @property
+    def gradient(self) -> Array:
+        """∂u/∂x_i, shape (dim, *shape, N)."""
+        return self._keep("gradient", lambda: self.ansatz.gradient(self.theta, self.x))
+
+    @property
+    def hessian(self) -> Array:
+        """∂²u/∂x_i∂x_j, shape (dim, dim, *shape, N)."""
+        return self._keep("hessian", lambda: self.ansatz.hessian(self.theta, self.x))
+
+    @property
+    def laplacian(self) -> Array:
+        """Δu, shape (*shape, N)."""
+        return self._keep("laplacian", lambda: self.ansatz.laplacian(self.theta, self.x))
+
+    def derivative(self, *alpha: int) -> Array:
+        """∂^alpha u, shape (*shape, N): ``u.derivative(3)`` is u_xxx in 1D, ``u.derivative(1, 1)`` is u_xy in 2D.
+
+        Raises
+        ------
+        ShapeError
+            Not one order per dimension.
+        """
+        if len(alpha) != self.ansatz.dim or min(alpha) < 0:
+            raise ShapeError(
+                f"derivative{alpha} of a field in {self.ansatz.dim} dimensions",
+                f"give {self.ansatz.dim} non-negative orders, one for each direction",
+            )
+        return self._keep(alpha, lambda: self.ansatz.derivative(self.theta, self.x, alpha))
+
+    def __call__(self, x: Array) -> Array:
+        """u at other points x (dim, M): shape (*shape, M)."""
+        return self.ansatz.value(self.theta, np.asarray(x, dtype=float))
+
+
+def grad(u: Field) -> Array:
+    """∇u, shape (dim, *shape, N)."""
+    return u.gradient
+
+
+def laplacian(u: Field) -> Array:
+    """Δu, shape (*shape, N)."""
+    return u.laplacian
+
+
+def dx(u: Field, order: int = 1) -> Array:
+    """∂^order u/∂x^order of a field in one dimension, shape (*shape, N)."""
+    return u.derivative(order)
+
+
+def div(u: Field) -> Array:
+    """∇·u = Σ_i ∂u_i/∂x_i of a vector field with dim components, shape (N,).
+
+    Raises
+    ------
+    ShapeError
+        The field does not have dim components.
+    """
+    if u.ansatz.shape != (u.ansatz.dim,):
+        raise ShapeError(
+            f"divergence of a field of shape {u.ansatz.shape} in {u.ansatz.dim} dimensions",
+            f"a vector field has shape ({u.ansatz.dim},)",
+        )
+    divergence: Array = np.einsum("iin->n", u.gradient)
+    return divergence
+
+
+def dot(a: Array, b: Array) -> Array:
+    """Σ_i a_i b_i over the first axis: b·∇u is ``dot(b, grad(u))`` with b (dim, N) and ∇u (dim, *shape, N).
+
+    Raises
+    ------
+    ShapeError
+        First or last axes differ.
+    """
+    if a.shape[0] != b.shape[0] or a.shape[-1] != b.shape[-1]:
+        raise ShapeError(f"dot of shapes {a.shape} and {b.shape}", "first axes (dim) and last axes (N) must agree")
+    if a.ndim < b.ndim:
+        a = a.reshape(a.shape[0], *(1,) * (b.ndim - a.ndim), *a.shape[1:])
+    elif b.ndim < a.ndim:
+        b = b.reshape(b.shape[0], *(1,) * (a.ndim - b.ndim), *b.shape[1:])
+    total: Array = np.sum(a * b, axis=0)
+    return total

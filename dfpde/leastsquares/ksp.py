@@ -1,0 +1,349 @@
+"""PETSc KSP on the stacked operator [√W J; ε D], with a preconditioner kept across solves.
+
+Everything is reachable from the options database under one prefix: ``-dfpde_ksp_type cgls``, ``-dfpde_ksp_monitor``,
+``-dfpde_pc_type none``, ``-log_view`` (events "dfpde gram", "dfpde solve", ...).  Rectangular methods (lsqr, cgls)
+see the stacked operator; all others (cg, minres, ...) the normal matrix JᵀWJ + ε²D².
+
+Vectors of parameters live on rank 0, vectors of rows are distributed with the points (rank 0 holds the p rows of the
+regularization as well): one product is one broadcast or one reduction of p numbers, whatever the number of points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from ..errors import SolverError
+from .petsc import PETSc, refuse_unused_options
+from .preconditioners import GramCholesky, Preconditioner, refuse_tangent
+from .system import LeastSquares, Solution
+
+Array = NDArray[Any]
+
+#: KSP types that take a rectangular operator.
+RECTANGULAR = ("lsqr", "cgls")
+
+REASONS = {value: name for name, value in vars(PETSc.KSP.ConvergedReason).items() if isinstance(value, int)}
+
+
+class KSP:
+    """min ‖√W J δ − r‖² + ε²‖Dδ‖² by PETSc's Krylov methods, objects and preconditioner reused between solves.
+
+    Parameters
+    ----------
+    rtol : float
+        Relative tolerance of the field norm: ‖√W J(δ − δ*)‖ ≲ rtol ‖r‖ with a good preconditioner, because LSQR
+        then measures the projected residual ‖R⁻ᵀAᵀ(Aδ − r)‖ itself.
+    max_it : int or None
+        Most iterations with a fresh preconditioner; None is 2p + 100 (LSQR ends after p in exact arithmetic).
+    prefix : str
+        Prefix in PETSc's options database; options on the command line win over the arguments here.
+    preconditioner : Preconditioner or None
+        None is `GramCholesky`.
+
+    Notes
+    -----
+    The preconditioner is rebuilt by the rule of optimal replacement: with build cost B (in iterations) and k_i
+    iterations of the i-th solve since the build, the average cost (B + Σk_i)/m falls as long as k_m is below it, so
+    rebuild when k_m exceeds it.  A solve that is not finished after B iterations rebuilds at once and goes on from
+    where it was (at most twice the cost of having known): sudden changes of the tangent are safe.
+    """
+
+    def __init__(
+        self,
+        rtol: float = 1e-11,
+        max_it: int | None = None,
+        prefix: str = "dfpde_",
+        preconditioner: Preconditioner | None = None,
+    ) -> None:
+        self.rtol = rtol
+        self.max_it = max_it
+        self.prefix = prefix
+        self.preconditioner: Preconditioner = GramCholesky() if preconditioner is None else preconditioner
+        self._work: _Work | None = None
+        self._lag: _Lag | None = None
+
+    def solve(self, system: LeastSquares) -> Solution:
+        """The minimizer δ; collective.
+
+        Raises
+        ------
+        NonFiniteError
+            NaN or infinity in the right-hand side or the tangent.
+        SolverError
+            The KSP did not converge: reason, norms, iterations and advice.
+        OptionsError
+            A ``-dfpde_*`` option that nothing read.
+        """
+        norm = system.checked_norm()
+        p = system.tangent.columns
+        if norm == 0.0:
+            return Solution(np.zeros(p), 0.0, 0, "zero right-hand side", {"rebuilt": False})
+        work = self._workspace(system)
+        work.load(system)
+        rebuilt = self._prepare(system, work)
+        reason, iterations = work.run(self._budget(work, rebuilt))
+        if reason < 0 and not rebuilt and work.own_pc:
+            self._rebuild(system)
+            rebuilt = True
+            if reason == PETSc.KSP.ConvergedReason.DIVERGED_MAX_IT:  # the lag was too long: go on from here
+                reason, more = work.run(work.max_it, again=True)
+            else:
+                reason, more = work.run(work.max_it)
+            iterations += more
+        self._require(reason, iterations, norm, work, system)
+        if self._lag is not None:
+            self._lag.count(iterations)
+        return self._solution(system, work, norm, iterations, reason, rebuilt)
+
+    def reset(self) -> None:
+        """Forget the preconditioner: the next solve builds a fresh one."""
+        self._lag = None
+
+    # -- pieces ---------------------------------------------------------------------------------------------
+    def _workspace(self, system: LeastSquares) -> _Work:
+        key = (system.tangent.rows, system.tangent.columns)
+        same = self._work is not None and self._work.key == key and self._work.comm == system.comm
+        if system.comm.size > 1:
+            same = bool(system.comm.allreduce(int(same), op=MPI.MIN))
+        if not same or self._work is None:
+            self._work = _Work(system, self)
+            self._lag = None
+        return self._work
+
+    def _prepare(self, system: LeastSquares, work: _Work) -> bool:
+        """Make the preconditioner fit; True when it is fresh."""
+        if not work.own_pc:
+            return False
+        if self._lag is None or self._lag.due:
+            self._rebuild(system)
+            return True
+        if self._lag.moved(system):
+            with EVENT_FACTOR:
+                self.preconditioner.shift(system)
+            self._lag.keep(system)
+        return False
+
+    def _rebuild(self, system: LeastSquares) -> None:
+        with EVENT_GRAM:
+            self.preconditioner.build(system)
+        self._lag = _Lag(self.preconditioner.build_cost(system.tangent))
+        self._lag.keep(system)
+
+    def _budget(self, work: _Work, fresh: bool) -> int:
+        if fresh or self._lag is None:
+            return work.max_it
+        return min(work.max_it, max(10, int(np.ceil(self._lag.build_cost))))
+
+    def _require(self, reason: int, iterations: int, norm: float, work: _Work, system: LeastSquares) -> None:
+        if reason > 0:
+            return
+        if reason == PETSc.KSP.ConvergedReason.DIVERGED_NANORINF:
+            refuse_tangent(system.tangent)
+        name = REASONS.get(reason, str(reason))
+        error = SolverError(
+            f"KSP {work.ksp.getType()} stopped with {name} ({reason}) after {iterations} iterations: ‖r‖ = {norm:.3e}, "
+            f"residual {work.ksp.getResidualNorm():.3e}, ε = {system.eps:.1e}, p = {system.tangent.columns}",
+            f"a larger ε (lost rank), a larger -{self.prefix}ksp_rtol (now {work.rtol:.1e}) or -{self.prefix}ksp_max_it "
+            f"(now {work.max_it}), -{self.prefix}ksp_monitor to see the convergence",
+            reason,
+            iterations,
+        )
+        error.collective = True
+        raise error
+
+    def _solution(
+        self, system: LeastSquares, work: _Work, norm: float, iterations: int, reason: int, rebuilt: bool
+    ) -> Solution:
+        value = work.solution()
+        d = 1.0 if system.scale is None else system.scale
+        regular = float(system.eps * np.linalg.norm(d * value))
+        total = float(work.ksp.getResidualNorm())
+        square = total**2 - regular**2
+        # The KSP's residual is of the stacked system; the difference is trusted while it keeps half of the digits.
+        if not work.rectangular or square < 1e-4 * total**2 or total < 1e-6 * norm:
+            defect = system.tangent.norm(system.tangent.apply(value) - system.rhs)
+        else:
+            defect = float(np.sqrt(square))
+        age = self._lag.solves if self._lag is not None else 0
+        stats = {"rebuilt": rebuilt, "age": age, "stored_bytes": system.tangent.stored_bytes}
+        return Solution(value, defect, iterations, REASONS.get(reason, str(reason)), stats)
+
+
+@dataclass
+class _Lag:
+    """Age of a preconditioner, in solves and in cost, and when to replace it."""
+
+    build_cost: float
+    solves: int = 0
+    spent: float = 0.0
+    last: int = 0
+    eps: float = np.nan
+    scale: Array | None = None
+
+    def count(self, iterations: int) -> None:
+        self.solves += 1
+        self.spent += iterations
+        self.last = iterations
+
+    @property
+    def due(self) -> bool:
+        return self.solves > 1 and self.last > (self.build_cost + self.spent) / self.solves
+
+    def keep(self, system: LeastSquares) -> None:
+        self.eps, self.scale = system.eps, system.scale
+
+    def moved(self, system: LeastSquares) -> bool:
+        same = system.scale is self.scale or (
+            system.scale is not None and self.scale is not None and np.array_equal(system.scale, self.scale)
+        )
+        return not (same and system.eps == self.eps)
+
+
+class _Work:
+    """PETSc objects for one shape of system: created once, loaded before each solve."""
+
+    def __init__(self, system: LeastSquares, config: KSP) -> None:
+        comm, rows, p = system.comm, system.tangent.rows, system.tangent.columns
+        self.key, self.comm = (rows, p), comm
+        first = comm.rank == 0
+        self.operator = _Stacked(comm, rows, p)
+        columns, stacked = (p if first else 0, p), (rows + (p if first else 0), PETSc.DETERMINE)
+        ksp = self.ksp = PETSc.KSP().create(comm)
+        ksp.setOptionsPrefix(config.prefix)
+        ksp.setType("lsqr")
+        ksp.getPC().setType("python")
+        ksp.getPC().setPythonContext(_Apply(config))
+        ksp.setTolerances(rtol=config.rtol, atol=1e-300, divtol=1e30, max_it=config.max_it or 2 * p + 100)
+        normal = _python_matrix(comm, columns, columns, _Normal(self.operator))
+        wide = _python_matrix(comm, stacked, columns, self.operator)
+        ksp.setOperators(wide, normal)
+        ksp.setFromOptions()
+        self.rectangular = ksp.getType() in RECTANGULAR
+        if not self.rectangular:
+            ksp.setOperators(normal, normal)
+        self.own_pc = ksp.getPC().getType() == "python"
+        self.rtol, _, _, self.max_it = ksp.getTolerances()
+        self.b = wide.createVecLeft() if self.rectangular else normal.createVecLeft()
+        self.x = normal.createVecRight()
+        self._options_checked = False
+        self._prefix = config.prefix
+
+    def load(self, system: LeastSquares) -> None:
+        self.operator.load(system)
+        local = self.b.getArray()
+        if self.rectangular:
+            local[: system.rhs.size] = system.rhs
+            local[system.rhs.size :] = 0.0
+        else:
+            total = self.operator.reduce(system.tangent.local_adjoint(system.rhs))
+            if total is not None:
+                local[:] = total
+
+    def run(self, max_it: int, again: bool = False) -> tuple[int, int]:
+        self.ksp.setTolerances(max_it=max_it)
+        self.ksp.setInitialGuessNonzero(again)
+        with EVENT_SOLVE:
+            self.ksp.solve(self.b, self.x)
+        if not self._options_checked:
+            self._options_checked = True
+            refuse_unused_options(self._prefix)
+        return int(self.ksp.getConvergedReason()), int(self.ksp.getIterationNumber())
+
+    def solution(self) -> Array:
+        value = np.empty(self.key[1])
+        if self.comm.rank == 0:
+            value[:] = self.x.getArray(readonly=True)
+        if self.comm.size > 1:
+            self.comm.Bcast(value, root=0)
+        return value
+
+
+class _Stacked:
+    """Context of the PETSc matrix [√W J; ε D]."""
+
+    def __init__(self, comm: MPI.Comm, rows: int, p: int) -> None:
+        self.comm, self.rows, self.p = comm, rows, p
+        self.first = comm.rank == 0
+
+    def load(self, system: LeastSquares) -> None:
+        self.tangent = system.tangent
+        self.diagonal = system.eps * (np.ones(self.p) if system.scale is None else system.scale)
+
+    def spread(self, x: Any) -> Array:
+        """The parameter vector of rank 0 on all ranks."""
+        v: Array = x.getArray(readonly=True)
+        if self.comm.size > 1:
+            v = v.copy() if self.first else np.empty(self.p)
+            self.comm.Bcast(v, root=0)
+        return v
+
+    def reduce(self, local: Array) -> Array | None:
+        """Sum over ranks on rank 0, None elsewhere."""
+        if self.comm.size == 1:
+            return local
+        if self.first:
+            self.comm.Reduce(MPI.IN_PLACE, local, root=0)
+            return local
+        self.comm.Reduce(local, None, root=0)
+        return None
+
+    def mult(self, mat: Any, x: Any, y: Any) -> None:
+        v = self.spread(x)
+        out = y.getArray()
+        out[: self.rows] = self.tangent.apply(v)
+        if self.first:
+            np.multiply(self.diagonal, v, out=out[self.rows :])
+
+    def multTranspose(self, mat: Any, y: Any, x: Any) -> None:
+        rows: Array = y.getArray(readonly=True)
+        total = self.reduce(self.tangent.local_adjoint(rows[: self.rows]))
+        if total is not None:
+            total += self.diagonal * rows[self.rows :]
+            x.getArray()[:] = total
+
+
+class _Normal:
+    """Context of the PETSc matrix JᵀWJ + ε²D²; its diagonal serves ``-dfpde_pc_type jacobi``."""
+
+    def __init__(self, stacked: _Stacked) -> None:
+        self.stacked = stacked
+
+    def mult(self, mat: Any, x: Any, y: Any) -> None:
+        stacked = self.stacked
+        v = stacked.spread(x)
+        total = stacked.reduce(stacked.tangent.local_adjoint(stacked.tangent.apply(v)))
+        if total is not None:
+            total += stacked.diagonal**2 * v
+            y.getArray()[:] = total
+
+    def getDiagonal(self, mat: Any, y: Any) -> None:
+        norms = self.stacked.tangent.column_norms()
+        if self.stacked.first:
+            y.getArray()[:] = norms**2 + self.stacked.diagonal**2
+
+
+class _Apply:
+    """Context of the PETSc preconditioner: the kept factor, on rank 0."""
+
+    def __init__(self, config: KSP) -> None:
+        self.config = config
+
+    def apply(self, pc: Any, x: Any, y: Any) -> None:
+        if x.comm.rank == 0:
+            y.getArray()[:] = self.config.preconditioner.solve(x.getArray(readonly=True))
+
+
+def _python_matrix(comm: MPI.Comm, rows: Any, columns: Any, context: Any) -> Any:
+    matrix = PETSc.Mat().createPython((rows, columns), context=context, comm=comm)
+    matrix.setUp()
+    return matrix
+
+
+EVENT_GRAM = PETSc.Log.Event("dfpde gram")
+EVENT_FACTOR = PETSc.Log.Event("dfpde factor")
+EVENT_SOLVE = PETSc.Log.Event("dfpde solve")

@@ -1,0 +1,61 @@
+"""PETSc, initialised once with the command line; every other file takes it from here."""
+
+from __future__ import annotations
+
+import ctypes
+import difflib
+import sys
+
+import petsc4py
+
+if "petsc4py.PETSc" not in sys.modules:  # options must be known before the first import of PETSc
+    petsc4py.init(sys.argv)
+
+from petsc4py import PETSc  # noqa: E402
+
+from ..errors import OptionsError  # noqa: E402
+
+#: Options most often wanted, for suggestions when one is misspelt.
+COMMON = (
+    "ksp_type ksp_rtol ksp_atol ksp_max_it ksp_monitor ksp_view ksp_converged_reason ksp_monitor_true_residual "
+    "ksp_lsqr_exact_mat_norm ksp_lsqr_compute_standard_error pc_type ksp_norm_type ksp_error_if_not_converged"
+).split()
+
+
+def unused_options(prefix: str) -> list[str]:
+    """Names in PETSc's options database that start with `prefix` and that nothing has read."""
+    names = [name for name in PETSc.Options().getAll() if name.startswith(prefix)]
+    return [name for name in names if not _used(name)]
+
+
+def _used(name: str) -> bool:
+    options = PETSc.Options()
+    if hasattr(options, "used"):  # petsc4py >= 3.19
+        return bool(options.used(name))
+    library = ctypes.CDLL(PETSc.__file__)  # older petsc4py does not wrap PetscOptionsUsed
+    used = ctypes.c_int(0)
+    library.PetscOptionsUsed(None, name.encode(), ctypes.byref(used))
+    return bool(used.value)
+
+
+def refuse_unused_options(prefix: str) -> None:
+    """Raise when an option under the prefix was never read; identical on all ranks (the database is replicated).
+
+    Raises
+    ------
+    OptionsError
+        Names the options and the nearest known spelling.
+    """
+    unused = unused_options(prefix)
+    if not unused:
+        return
+    known = [prefix + name for name in COMMON]
+    near = [match for name in unused for match in difflib.get_close_matches(name, known, 1)]
+    hint = f"did you mean -{', -'.join(near)}? " if near else ""
+    error = OptionsError(
+        f"nothing read the PETSc option{'s' * (len(unused) > 1)} -{', -'.join(unused)}",
+        f"{hint}Options of the least-squares solve are PETSc's own under the prefix -{prefix}, "
+        f"for example -{prefix}ksp_monitor",
+    )
+    error.collective = True
+    raise error
