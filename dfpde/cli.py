@@ -1,0 +1,83 @@
+"""Command line: ``python -m dfpde info`` and ``python -m dfpde mpirun -n N script.py``."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from . import __version__, environment
+from .errors import DfpdeError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser, which also guesses what a misspelt command was meant to be."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with code 2; a wrong choice comes with the closest right one."""
+        wrong = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if wrong:
+            close = difflib.get_close_matches(wrong[1], re.findall(r"[\w-]+", wrong[2]), n=1)
+            message += f"; did you mean {close[0]!r}?" if close else ""
+        super().error(message)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+    except DfpdeError as error:
+        print(f"dfpde: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """All subcommands."""
+    top = Parser(prog="dfpde", description="Dirac–Frenkel dynamics with inertia for evolution equations")
+    top.add_argument("--version", action="version", version=f"dfpde {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    info = commands.add_parser("info", help="what a bug report needs: versions, MPI, PETSc, BLAS; warns of mismatches")
+    info.add_argument("-n", type=_positive, default=2, metavar="N", help="ranks to start as a trial (default 2)")
+    info.set_defaults(run=_info)
+
+    mpirun = commands.add_parser("mpirun", help="run Python on N ranks with the launcher that mpi4py's MPI needs")
+    mpirun.add_argument("-n", type=_positive, required=True, metavar="N", help="number of ranks")
+    mpirun.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="script.py ..., or -- -m module ...")
+    mpirun.set_defaults(run=_mpirun)
+    return top
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not a number of ranks")
+    return number
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    if environment.rank_of_launch() > 0:
+        return 0  # under mpirun one report is enough
+    found = environment.inspect(arguments.n)
+    print(f"{'dfpde':<21} {__version__} ({Path(__file__).parent})")
+    for name, text in found.facts:
+        print(f"{name:<21} {text}")
+    for text in found.warnings:
+        print(f"WARNING: {text}")
+    if not found.warnings:
+        print("Everything fits together.")
+    return 0 if found.usable else 1
+
+
+def _mpirun(arguments: argparse.Namespace) -> int:
+    words = arguments.arguments[1:] if arguments.arguments[:1] == ["--"] else arguments.arguments
+    command = environment.find_launcher().command(arguments.n, words)
+    sys.stdout.flush()
+    os.execve(command[0], command, environment.ranks_environment(arguments.n))
