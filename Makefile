@@ -1,0 +1,46 @@
+# make demo [NP=2]   the main job, demos/rabi.py, serially or on NP ranks
+# make test          all tests, serially and on 2 and 3 ranks
+# make lint          ruff and mypy
+# make info          what a bug report needs
+# Each does its own set-up first, once; see docs/installation.md.
+
+SHELL := /bin/bash
+PYTHON_VENV := .venv/bin/python
+READY := .venv/ready
+NP ?= 1
+ARGS ?=
+
+ifeq ($(NP),1)
+RUN := $(PYTHON_VENV)
+else
+RUN := $(PYTHON_VENV) -m dfpde mpirun -n $(NP)
+endif
+
+.PHONY: help demo test lint info setup distclean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+demo: $(READY)
+	$(RUN) demos/rabi.py $(ARGS)
+
+test: $(READY)
+	$(PYTHON_VENV) -m pytest $(ARGS)
+	$(PYTHON_VENV) -m dfpde mpirun -n 2 -- -m pytest -p no:cacheprovider $(ARGS)
+	$(PYTHON_VENV) -m dfpde mpirun -n 3 -- -m pytest -p no:cacheprovider $(ARGS)
+
+lint: $(READY)
+	$(PYTHON_VENV) -m ruff check
+	$(PYTHON_VENV) -m mypy
+
+info: $(READY)
+	$(PYTHON_VENV) -m dfpde info
+
+setup: $(READY)
+
+$(READY): pyproject.toml scripts/setup.sh
+	@scripts/setup.sh
+	@touch $@
+
+distclean:
+	rm -rf .venv out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
