@@ -1,0 +1,28 @@
+// Ring 0.3 < r < 1, unstructured triangles.  gmsh -2 annulus.geo -o annulus.msh
+SetFactory("Built-in");
+h = 0.06;
+Point(1) = {0, 0, 0, h};
+Point(2) = {1, 0, 0, h};
+Point(3) = {0, 1, 0, h};
+Point(4) = {-1, 0, 0, h};
+Point(5) = {0, -1, 0, h};
+Point(6) = {0.3, 0, 0, h};
+Point(7) = {0, 0.3, 0, h};
+Point(8) = {-0.3, 0, 0, h};
+Point(9) = {0, -0.3, 0, h};
+Circle(1) = {2, 1, 3};
+Circle(2) = {3, 1, 4};
+Circle(3) = {4, 1, 5};
+Circle(4) = {5, 1, 2};
+Circle(5) = {6, 1, 7};
+Circle(6) = {7, 1, 8};
+Circle(7) = {8, 1, 9};
+Circle(8) = {9, 1, 6};
+Curve Loop(1) = {1, 2, 3, 4};
+Curve Loop(2) = {5, 6, 7, 8};
+Plane Surface(1) = {1, 2};
+Physical Curve("outer") = {1, 2, 3, 4};
+Physical Curve("hole") = {-8, -7, -6, -5};
+Physical Surface("domain") = {1};
+Mesh.Algorithm = 6;
+Mesh.MshFileVersion = 4.1;

@@ -1,0 +1,32 @@
+// Channel 2.2 x 0.41 with a cylinder of radius 0.05 at (0.2, 0.2): the domain of Schaefer & Turek's benchmarks (1996).
+// gmsh -2 channel.geo -o channel.msh
+SetFactory("Built-in");
+far = 0.03;
+near = 0.008;
+Point(1) = {0, 0, 0, far};
+Point(2) = {2.2, 0, 0, far};
+Point(3) = {2.2, 0.41, 0, far};
+Point(4) = {0, 0.41, 0, far};
+Point(5) = {0.2, 0.2, 0, near};
+Point(6) = {0.25, 0.2, 0, near};
+Point(7) = {0.2, 0.25, 0, near};
+Point(8) = {0.15, 0.2, 0, near};
+Point(9) = {0.2, 0.15, 0, near};
+Line(1) = {1, 2};
+Line(2) = {2, 3};
+Line(3) = {3, 4};
+Line(4) = {4, 1};
+Circle(5) = {6, 5, 7};
+Circle(6) = {7, 5, 8};
+Circle(7) = {8, 5, 9};
+Circle(8) = {9, 5, 6};
+Curve Loop(1) = {1, 2, 3, 4};
+Curve Loop(2) = {5, 6, 7, 8};
+Plane Surface(1) = {1, 2};
+Physical Curve("inflow") = {4};
+Physical Curve("outflow") = {2};
+Physical Curve("walls") = {1, 3};
+Physical Curve("cylinder") = {-8, -7, -6, -5};
+Physical Surface("fluid") = {1};
+Mesh.Algorithm = 6;
+Mesh.MshFileVersion = 4.1;
