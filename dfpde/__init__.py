@@ -1,3 +1,25 @@
-"""dfpde: Dirac–Frenkel dynamics with inertia for nonlinearly parametrized solutions of evolution equations."""
+"""dfpde: Dirac–Frenkel dynamics with inertia for nonlinearly parametrized solutions of evolution equations.
+
+    u_t = f(t, u),   u = Φ(θ),   θ̇ = argmin_v ‖J v − f‖² + ε² ‖v − ρ a‖²,   a the velocity before
+"""
+
+from .ansatz import Ansatz, GaussianMixture, PeriodicGaussianMixture, Stack
+from .calculus import Field, div, dot, dx, grad, laplacian
+from .collective import agree, finite, guard, together
+from .errors import DfpdeError
+from .evolution import PI, RK4, BogackiShampine, DormandPrince, Euler, Fixed, Heun, State, evolve
+from .fit import fit
+from .inertia import Inertia, Tikhonov
+from .leastsquares import KSP, Dense
+from .mesh import Mesh
+from .problem import Dirichlet, Problem
+from .quadrature import Quadrature
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "KSP", "PI", "RK4", "Ansatz", "BogackiShampine", "Dense", "DfpdeError", "Dirichlet", "DormandPrince", "Euler",
+    "Field", "Fixed", "GaussianMixture", "Heun", "Inertia", "Mesh", "PeriodicGaussianMixture", "Problem", "Quadrature",
+    "Stack", "State", "Tikhonov", "agree", "div", "dot", "dx", "evolve", "finite", "fit", "grad", "guard", "laplacian",
+    "together",
+]

@@ -48,6 +48,10 @@ class MissingDerivative(DfpdeError, TypeError):
     """A derivative that the ansatz does not provide."""
 
 
+class AnsatzError(DfpdeError, ValueError):
+    """An ansatz whose methods contradict each other or the conventions; names the method that is wrong."""
+
+
 class MissingDependency(DfpdeError, ImportError):
     """An optional package that is not installed."""
 
@@ -74,7 +78,17 @@ class SolverError(DfpdeError, ArithmeticError):
 
 
 class StepError(DfpdeError, ArithmeticError):
-    """A time step that cannot be done; names the cause (stiffness, lost rank, defect too large, ...)."""
+    """A time step that cannot be done; names the cause (stiffness, lost rank, defect too large, ...).
+
+    Attributes
+    ----------
+    state : State or None
+        The last good state, to be saved or looked at.
+    """
+
+    def __init__(self, what: str, remedy: str = "", state: object = None) -> None:
+        super().__init__(what, remedy)
+        self.state = state
 
 
 class CheckpointError(DfpdeError, OSError):

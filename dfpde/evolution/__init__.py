@@ -1,1 +1,12 @@
+"""Time integration of θ: states, schemes, controllers, and the generator `evolve`."""
 
+from .control import PI, Controller, Decision, Fixed
+from .evolve import evolve
+from .explicit import RK4, BogackiShampine, DormandPrince, Euler, ExplicitRungeKutta, Heun, Integrator, Step
+from .state import State
+from .tableaus import Tableau
+
+__all__ = [
+    "PI", "RK4", "BogackiShampine", "Controller", "Decision", "DormandPrince", "Euler", "ExplicitRungeKutta", "Fixed",
+    "Heun", "Integrator", "State", "Step", "Tableau", "evolve",
+]

@@ -1,0 +1,141 @@
+"""Step controllers: from the field error of a step to the size of the next one.
+
+Controllers see only reduced numbers, so all ranks decide alike.  Sources: Gustafsson, ACM TOMS 17 (1991); Hairer,
+Nørsett, Wanner I, Section II.4; Söderlind, ACM TOMS 29 (2003).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..errors import ParameterError
+
+#: Safety factor and bounds of a step-size change (Hairer, Nørsett, Wanner I, II.4: 0.9, between 0.2 and 5).
+SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Verdict on a tried step: accepted or not, the next step size, the controller's memory."""
+
+    accept: bool
+    dt: float
+    control: tuple[float, ...]
+
+
+class Controller(Protocol):
+    """Chooses step sizes."""
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether it needs an error estimate."""
+        ...
+
+    @property
+    def first(self) -> float | None:
+        """The first step size; None asks for an automatic one."""
+        ...
+
+    @property
+    def dt_min(self) -> float:
+        """Smallest step it may take."""
+        ...
+
+    def tolerance(self, norm: float) -> float:
+        """Tolerated field error of one step when ‖u‖ = norm."""
+        ...
+
+    def decide(self, ratio: float, dt: float, order: int, control: tuple[float, ...]) -> Decision:
+        """Judge a step of size dt whose error is ratio · tolerance, with an embedded scheme of that order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Steps of one size (shortened only to hit output times).
+
+    Raises
+    ------
+    ParameterError
+        dt not positive.
+    """
+
+    dt: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.dt) and self.dt > 0):
+            raise ParameterError(f"step size dt = {self.dt}", "a positive dt")
+
+    adaptive = False
+    dt_min = 0.0
+
+    @property
+    def first(self) -> float | None:
+        """dt."""
+        return self.dt
+
+    def tolerance(self, norm: float) -> float:
+        """Everything is tolerated."""
+        return math.inf
+
+    def decide(self, ratio: float, dt: float, order: int, control: tuple[float, ...]) -> Decision:
+        """Always accepts."""
+        return Decision(True, self.dt, control)
+
+
+@dataclass(frozen=True)
+class PI:
+    """PI controller: h ← h · 0.9 · E_n^(−0.7/q) · E_{n−1}^(0.4/q), E = ‖error‖/(atol + rtol ‖u‖), q = order + 1.
+
+    Parameters
+    ----------
+    rtol, atol : float
+        Tolerances of the error of one step, in the field norm; atol in units of ‖u‖.
+    first : float or None
+        First step; None computes it from the size of u, u_t and u_tt.
+    dt_min, dt_max : float
+        Bounds of the step size; reaching dt_min with a rejected step ends the run with a diagnosis.
+
+    Raises
+    ------
+    ParameterError
+        Tolerances negative or both zero, or bounds that exclude every step.
+    """
+
+    rtol: float
+    atol: float = 0.0
+    first: float | None = None
+    dt_min: float = 0.0
+    dt_max: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not (self.rtol >= 0 and self.atol >= 0 and 0 < self.rtol + self.atol < math.inf):
+            raise ParameterError(f"rtol = {self.rtol}, atol = {self.atol}", "non-negative, not both zero")
+        if not 0 <= self.dt_min < self.dt_max or (self.first is not None and not self.first > 0):
+            raise ParameterError(
+                f"dt_min = {self.dt_min}, dt_max = {self.dt_max}, first = {self.first}", "0 <= dt_min < dt_max, first > 0"
+            )
+
+    adaptive = True
+
+    def tolerance(self, norm: float) -> float:
+        """atol + rtol ‖u‖, at least the smallest normal double."""
+        return max(self.atol + self.rtol * norm, 2.3e-308)
+
+    def decide(self, ratio: float, dt: float, order: int, control: tuple[float, ...]) -> Decision:
+        """See `Controller`; control = (ratio of the last accepted step, 1 after a rejection)."""
+        ratio = max(ratio, 1e-10)  # an error of zero grows the step by the largest factor anyway
+        q = order + 1
+        if ratio > 1.0:
+            factor = max(SHRINK, SAFETY * ratio ** (-1.0 / q))
+            before = control[0] if control else 1.0
+            return Decision(False, self._clip(dt * factor), (before, 1.0))
+        before, rejected = control if len(control) == 2 else (1.0, 0.0)
+        factor = SAFETY * ratio ** (-0.7 / q) * before ** (0.4 / q)
+        largest = 1.0 if rejected else GROW
+        return Decision(True, self._clip(dt * min(largest, max(SHRINK, factor))), (max(ratio, 1e-4), 0.0))
+
+    def _clip(self, dt: float) -> float:
+        return min(self.dt_max, max(self.dt_min, dt))

@@ -1,0 +1,231 @@
+"""The evolution problem: (t, θ) -> a least-squares system for the velocity θ̇.
+
+u_t = f(t, x, u) at quadrature points, u = Φ(θ): rows √w (J v − f).  Conditions add rows of their own, for example on a
+boundary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from .ansatz.base import Ansatz
+from .calculus import Field
+from .collective import together
+from .errors import ParameterError, ShapeError
+from .leastsquares import DenseRows, MatrixFreeRows, Products, Rows, SparseRows, Tangent, real_rows, root_weights
+from .quadrature import Quadrature
+
+Array = NDArray[Any]
+Rhs = Callable[[float, Array, Field], Array]
+
+#: Largest tangent stored on one rank; beyond it rows are formed by chunks for every product.
+STORED_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, eq=False)
+class StageSystem:
+    """‖√W(J v − f)‖ at one (t, θ): tangent and right-hand side, both local rows with weights.
+
+    Attributes
+    ----------
+    tangent : Tangent
+        √W J.
+    rhs : (rows,) array
+        √W f.
+    scale : (p,) array or None
+        Diagonal D of the metric of the parameters, None for the identity.
+    """
+
+    tangent: Tangent
+    rhs: Array
+    scale: Array | None = None
+
+
+class Condition(Protocol):
+    """Further rows √w (B J v − g) of the least-squares system, for example a boundary condition."""
+
+    def rows(self, t: float, theta: Array, ansatz: Ansatz) -> tuple[Rows, Array]:
+        """Local block √w B J and local right-hand side √w g; no communication."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Dirichlet:
+    """u = g(t, x) at the points of a (boundary) quadrature, imposed weakly.
+
+    Rows √(γ w) (J v − g_t + α (Φ(θ) − g)): the boundary value follows ġ, and an error in it decays at the rate α
+    (Baumgarte 1972).
+
+    Parameters
+    ----------
+    quadrature : Quadrature
+        Points on the boundary, `Quadrature.boundary(mesh, name, order)`.
+    g : callable
+        (t, x) -> (*shape, N).
+    weight : float
+        γ, relative weight against the interior rows, in units of length (boundary measure against volume).
+    decay : float
+        α ≥ 0, a rate.
+    g_t : callable or None
+        (t, x) -> ∂g/∂t; None takes a central difference of g with a step of 1e-5 · max(1, |t|) (error about 1e-10).
+    """
+
+    quadrature: Quadrature
+    g: Callable[[float, Array], Array]
+    weight: float = 1.0
+    decay: float = 0.0
+    g_t: Callable[[float, Array], Array] | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.weight > 0 and self.decay >= 0):
+            raise ParameterError(f"weight = {self.weight}, decay = {self.decay}", "weight > 0 and decay >= 0")
+
+    def rows(self, t: float, theta: Array, ansatz: Ansatz) -> tuple[Rows, Array]:
+        """See `Condition`."""
+        x, shape = self.quadrature.x, (*ansatz.shape, self.quadrature.x.shape[1])
+        if self.g_t is not None:
+            target = np.broadcast_to(self.g_t(t, x), shape)
+        else:
+            h = 1e-5 * max(1.0, abs(t))
+            target = (np.broadcast_to(self.g(t + h, x), shape) - self.g(t - h, x)) / (2 * h)
+        if self.decay:
+            target = target - self.decay * (ansatz.value(theta, x) - self.g(t, x))
+        root = root_weights(self.weight * self.quadrature.w, ansatz.shape, ansatz.dtype)
+        rhs = real_rows(np.asarray(target, dtype=ansatz.dtype))
+        return DenseRows(real_rows(ansatz.tangent(theta, x), 1), root), root * rhs
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """u_t = f(t, x, u) for u = Φ(θ), in the norm of a quadrature.
+
+    Parameters
+    ----------
+    ansatz : Ansatz
+        Φ, of p parameters.
+    quadrature : Quadrature
+        Points and weights of the norm, distributed over its communicator.
+    rhs : callable
+        f(t, x, u) -> (*shape, N), with x (dim, N) this rank's points and u a `Field` there.
+    conditions : tuple of Condition
+        Further rows.
+    scale : (p,) array or None
+        Diagonal D of the parameter metric in ε²‖D(v − ρa)‖² (units of the parameters); None for the identity.
+    storage : int
+        Largest number of bytes of a stored tangent on one rank; a larger tangent is applied by chunks, or by the
+        products of the ansatz.
+
+    Raises
+    ------
+    ShapeError
+        Dimensions of ansatz and quadrature differ, or scale is not (p,).
+    """
+
+    ansatz: Ansatz
+    quadrature: Quadrature
+    rhs: Rhs
+    conditions: tuple[Condition, ...] = ()
+    scale: Array | None = None
+    storage: int = STORED_BYTES
+
+    def __post_init__(self) -> None:
+        if self.ansatz.dim != self.quadrature.x.shape[0]:
+            raise ShapeError(
+                f"the ansatz lives in {self.ansatz.dim} dimensions, the quadrature in {self.quadrature.x.shape[0]}",
+                "build both for the same space",
+            )
+        if self.scale is not None and self.scale.shape != (self.ansatz.size,):
+            raise ShapeError(f"scale has shape {self.scale.shape}", f"one number for each of {self.ansatz.size} parameters")
+
+    @property
+    def comm(self) -> MPI.Comm:
+        """Communicator of the quadrature."""
+        return self.quadrature.comm
+
+    def field(self, state: Any, x: Array | None = None) -> Field:
+        """u = Φ(θ) at the quadrature points (or at x); `state` is a State or θ itself."""
+        theta = self.ansatz.check_theta(getattr(state, "theta", state))
+        return Field(self.ansatz, theta, self.quadrature.x if x is None else self.ansatz.check_points(x))
+
+    def norm(self, theta: Array) -> float:
+        """‖Φ(θ)‖_W; collective."""
+        return self.quadrature.norm(self.ansatz.value(theta, self.quadrature.x))
+
+    def tangent(self, theta: Array) -> Tangent:
+        """√W J(θ) alone, without conditions; collective in its errors."""
+        with together(self.comm):
+            block = field_rows(self.ansatz, theta, self.quadrature, self.storage)
+        return Tangent((block,), self.comm)
+
+    def system(self, t: float, theta: Array) -> StageSystem:
+        """Rows of the equation and of the conditions at (t, θ).
+
+        Raises
+        ------
+        ShapeError
+            f returned another shape than the field's.
+        Exception
+            Whatever f or the ansatz raises on some rank, on all ranks.
+        """
+        with together(self.comm):
+            field = Field(self.ansatz, theta, self.quadrature.x)
+            f = self._evaluate(t, field)
+            blocks: list[Rows] = [field_rows(self.ansatz, theta, self.quadrature, self.storage)]
+            rhs = [root_weights(self.quadrature.w, self.ansatz.shape, self.ansatz.dtype) * f]
+            for condition in self.conditions:
+                block, target = condition.rows(t, theta, self.ansatz)
+                blocks.append(block)
+                rhs.append(target)
+        return StageSystem(Tangent(tuple(blocks), self.comm), np.concatenate(rhs), self.scale)
+
+    def _evaluate(self, t: float, field: Field) -> Array:
+        f = np.asarray(self.rhs(t, field.x, field))
+        expected = (*self.ansatz.shape, field.x.shape[1])
+        if f.shape != expected:
+            raise ShapeError(
+                f"the right-hand side returned shape {f.shape}, the field has shape {expected}",
+                "return one value for each component and point, points last",
+            )
+        if np.iscomplexobj(f) and np.dtype(self.ansatz.dtype).kind != "c":
+            raise ShapeError(
+                "the right-hand side is complex, the ansatz is real", "a complex ansatz, or two real components"
+            )
+        return real_rows(f.astype(self.ansatz.dtype, copy=False))
+
+
+def field_rows(ansatz: Ansatz, theta: Array, quadrature: Quadrature, storage: int = STORED_BYTES) -> Rows:
+    """√W J(θ) at the local points: sparse, matrix-free or stored, whichever fits; no communication."""
+    x, w = quadrature.x, quadrature.w
+    root = root_weights(w, ansatz.shape, ansatz.dtype)
+    sparse = getattr(ansatz, "sparse_tangent", None)
+    if sparse is not None:
+        return SparseRows(sparse(theta, x), root)
+    if 8 * ansatz.size * root.size <= storage and not ansatz.matrix_free:
+        return DenseRows(real_rows(ansatz.tangent(theta, x), 1), root)
+    return MatrixFreeRows(_products(ansatz, theta, x), root, x.shape[1], ansatz.size)
+
+
+def _products(ansatz: Ansatz, theta: Array, x: Array) -> Products:
+    """The ansatz's tangent at fixed θ as functions of real rows."""
+    pair = 2 if np.dtype(ansatz.dtype).kind == "c" else 1
+    field_shape = (*ansatz.shape, x.shape[1])
+
+    def columns_at(points: slice) -> Array:
+        return real_rows(ansatz.tangent(theta, x[:, points]), 1)
+
+    def jvp(v: Array) -> Array:
+        return real_rows(ansatz.jvp(theta, x, v))
+
+    def vjp(y: Array) -> Array:
+        values = y.view(np.complex128) if pair == 2 else y
+        return ansatz.vjp(theta, x, values.reshape(field_shape))
+
+    if ansatz.matrix_free:
+        return Products(columns_at, pair, jvp, vjp)
+    return Products(columns_at, pair)
