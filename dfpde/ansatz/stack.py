@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from ..errors import ParameterError, ShapeError
 from .base import Alpha, Ansatz, Array
-
-Index = slice | Array
+from .compose import Index, common_dim, consecutive, layout
 
 
 class Stack(Ansatz):
     r"""System u = (u₁, …, u_m), every component its own ansatz: u_i = Φ_i(θ_i).
 
     With separate parameters (the default) θ = (θ₁, …, θ_m) and the tangent is block diagonal.  Blocks named in
-    ``shared`` are stored once and used by every component: Gaussians that share centres and widths but
-    not amplitudes are ``Stack(g, g, shared=("centers", "log_widths"))``.
+    ``shared`` are stored once and used by every component: Gaussians that share centers and scales but not
+    amplitudes are ``Stack(g, g, shared=("centers", "scales"))``.
 
     Parameters
     ----------
@@ -45,14 +42,12 @@ class Stack(Ansatz):
 
     def __init__(self, *components: Ansatz, names: Sequence[str] | None = None, shared: Sequence[str] = ()) -> None:
         self.components = components
-        self.names = component_names(components, names)
-        self.shared = tuple(shared)
+        self._index, self._slices = layout(components, names, shared)
+        self._rows = consecutive([part.shape[0] if part.shape else 1 for part in components])
         self.dim = common_dim(components)
-        self.dtype = complex if any(part.dtype is complex for part in components) else float
-        self._rows = _consecutive([part.shape[0] if part.shape else 1 for part in components])
+        self.size = max((part.stop for part, _ in self._slices.values()), default=0)
         self.shape = (self._rows[-1].stop,)
-        self._slices, self._index = self._layout()
-        self.size = max(part.stop for part, _ in self._slices.values())
+        self.dtype = complex if any(part.dtype is complex for part in components) else float
 
     @property
     def blocks(self) -> tuple[tuple[Index, slice], ...]:
@@ -103,73 +98,21 @@ class Stack(Ansatz):
     def slices(self) -> Mapping[str, tuple[slice, tuple[int, ...]]]:
         return self._slices
 
-    def _layout(self) -> tuple[dict[str, tuple[slice, tuple[int, ...]]], list[Index]]:
-        """Places of all blocks in θ and, per component, its indices into θ."""
-        own = [dict(part.slices()) for part in self.components]
-        blocks: dict[str, tuple[int, ...]] = {}
-        for block in self.shared:
-            shapes = {names[block][1] if block in names else None for names in own}
-            if None in shapes:
-                raise ParameterError(
-                    f"not every component has a parameter block {block!r} to share",
-                    f"share one of {sorted(set.intersection(*(set(names) for names in own)))}",
-                )
-            if len(shapes) > 1:
-                raise ShapeError(f"shared block {block!r} has the shapes {shapes}", "give the components equal shapes")
-            blocks[block] = own[0][block][1]
-        for name, names in zip(self.names, own, strict=True):
-            blocks.update({f"{name}.{key}": shape for key, (_, shape) in names.items() if key not in self.shared})
-        places = dict(zip(blocks, _consecutive([int(np.prod(shape)) for shape in blocks.values()]), strict=True))
-        index: list[Index] = []
-        for name, names, part in zip(self.names, own, self.components, strict=True):
-            into = np.empty(part.size, dtype=np.intp)
-            for key, (where, _) in names.items():
-                place = places[key if key in self.shared else f"{name}.{key}"]
-                into[where] = np.arange(place.start, place.stop)
-            contiguous = part.size > 0 and bool(np.all(np.diff(into) == 1))
-            index.append(slice(int(into[0]), int(into[0]) + part.size) if contiguous else into)
-        return {key: (places[key], shape) for key, shape in blocks.items()}, index
-
     def _stack(
         self, theta: Array, x: Array, evaluate: Callable[[Ansatz, Array], Array], lead: tuple[int, ...] = ()
     ) -> Array:
         theta, x = self.check_theta(theta), self.check_points(x)
         out: Array = np.empty((*lead, *self.shape, x.shape[1]), self.dtype)
         for part, index, rows in zip(self.components, self._index, self._rows, strict=True):
-            values = evaluate(part, theta[index])
-            out[..., rows, :] = values.reshape(*lead, -1, x.shape[1]) if x.shape[1] else 0.0
+            where = rows if part.shape else rows.start
+            out[..., where, :] = evaluate(part, theta[index])
         return out
 
     def _scatter(self, theta: Array, x: Array, evaluate: Callable[[Ansatz, Array], Array]) -> Array:
         theta, x = self.check_theta(theta), self.check_points(x)
         out: Array = np.zeros((self.size, *self.shape, x.shape[1]), self.dtype)
         for part, index, rows in zip(self.components, self._index, self._rows, strict=True):
-            if part.shape:
-                out[index, rows] = evaluate(part, theta[index])
-            else:
-                out[index, rows.start] = evaluate(part, theta[index])
+            where = rows if part.shape else rows.start
+            if part.size:
+                out[index, where] = evaluate(part, theta[index])
         return out
-
-
-def component_names(components: Sequence[Ansatz], names: Sequence[str] | None) -> tuple[str, ...]:
-    """Names of the parts of a composition: those given, checked, or "0", "1", …"""
-    chosen = tuple(str(i) for i in range(len(components))) if names is None else tuple(names)
-    if not components or len(chosen) != len(components) or len(set(chosen)) != len(chosen):
-        raise ParameterError(
-            f"{len(components)} components with the names {chosen}",
-            "give at least one component, each a name of its own",
-        )
-    return chosen
-
-
-def common_dim(components: Sequence[Ansatz]) -> int:
-    """Space dimension of all components."""
-    dims = {part.dim for part in components}
-    if len(dims) != 1:
-        raise ShapeError(f"components live in {sorted(dims)} dimensions", "compose ansätze of one dimension")
-    return dims.pop()
-
-
-def _consecutive(sizes: Sequence[int]) -> list[slice]:
-    stops: list[Any] = np.cumsum(sizes).tolist()
-    return [slice(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]

@@ -1,0 +1,292 @@
+"""Ansätze made of ansätze; all derivatives and tangents exact by the product and the chain rule.
+
+A composition says how its derivatives follow from those of its components (`Composite._derivative`) and how its
+tangent is linear in theirs,
+
+    ∂/∂θ ∂^α u = Σ_terms factor(x, θ) · ∂/∂θ ∂^β u_i,        (`Composite._linear`)
+
+and `tangent`, `jvp`, `vjp` and the tangents of derivatives follow for all compositions alike.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from ..errors import ParameterError, ShapeError
+from .base import Alpha, Ansatz, Array, unit
+from .exponential import check_alpha
+from .multiindex import splits
+
+Index = slice | Array
+Slices = dict[str, tuple[slice, tuple[int, ...]]]
+Term = tuple[int, Alpha, Any]  # component, multi-index, factor (a number or an array broadcastable to (*shape, N))
+
+
+class Local:
+    """One component at its parameters and points x; its derivatives are computed once.
+
+    ``points`` are the points of the composition, another array than x where the composition moves them.
+    """
+
+    def __init__(self, ansatz: Ansatz, theta: Array, x: Array, points: Array) -> None:
+        self.ansatz, self.theta, self.x, self.points = ansatz, theta, x, points
+        self._known: dict[Alpha, Array] = {}
+
+    def __call__(self, alpha: Alpha) -> Array:
+        """∂^α of the component, shape (*shape, N); not to be written to."""
+        if alpha not in self._known:
+            self._known[alpha] = self.ansatz.derivative(self.theta, self.x, alpha)
+        return self._known[alpha]
+
+
+class Composite(Ansatz):
+    """Base of the compositions.
+
+    Parameters
+    ----------
+    components : sequence of Ansatz
+        May hold the same object more than once.
+    index : sequence of slice or array of int
+        For each component, its indices into θ.
+    slices : dict
+        Names of the parameters of the composition.
+    """
+
+    components: tuple[Ansatz, ...]
+
+    def __init__(self, components: Sequence[Ansatz], index: Sequence[Index], slices: Slices) -> None:
+        self.components = tuple(components)
+        self._index, self._slices = tuple(index), slices
+        self.dim = common_dim(components)
+        self.size = max((part.stop for part, _ in slices.values()), default=0)
+        self.dtype = complex if any(part.dtype is complex for part in components) else float
+
+    @abstractmethod
+    def _derivative(self, parts: Sequence[Local], alpha: Alpha) -> Array:
+        """∂^α u from the derivatives of the components, a new array."""
+
+    @abstractmethod
+    def _linear(self, parts: Sequence[Local], alpha: Alpha) -> Iterable[Term]:
+        """Terms of ∂/∂θ ∂^α u; for α = 0 one term with β = 0 for each component."""
+
+    def _points(self, x: Array) -> Sequence[Array]:
+        """Where each component is evaluated."""
+        return [x] * len(self.components)
+
+    def _parts(self, theta: Array, x: Array) -> list[Local]:
+        theta, x = self.check_theta(theta), self.check_points(x)
+        places = zip(self.components, self._index, self._points(x), strict=True)
+        return [Local(part, theta[index], where, x) for part, index, where in places]
+
+    def value(self, theta: Array, x: Array) -> Array:
+        return self.derivative(theta, x, unit(self.dim))
+
+    def derivative(self, theta: Array, x: Array, alpha: Alpha) -> Array:
+        """∂^alpha u(x_k), every order that the components provide, shape (*shape, N)."""
+        return self._derivative(self._parts(theta, x), check_alpha(self, alpha))
+
+    def gradient(self, theta: Array, x: Array) -> Array:
+        parts = self._parts(theta, x)
+        return np.stack([self._derivative(parts, unit(self.dim, i)) for i in range(self.dim)])
+
+    def hessian(self, theta: Array, x: Array) -> Array:
+        parts, axes = self._parts(theta, x), range(self.dim)
+        upper = {(i, j): self._derivative(parts, unit(self.dim, i, j)) for i in axes for j in axes if i <= j}
+        return np.stack([np.stack([upper[min(i, j), max(i, j)] for j in axes]) for i in axes])
+
+    def laplacian(self, theta: Array, x: Array) -> Array:
+        parts = self._parts(theta, x)
+        return add_up(self._derivative(parts, unit(self.dim, i, i)) for i in range(self.dim))
+
+    def tangent(self, theta: Array, x: Array) -> Array:
+        return self.tangent_derivative(theta, x, unit(self.dim))
+
+    def tangent_derivative(self, theta: Array, x: Array, alpha: Alpha) -> Array:
+        """∂/∂θ_j ∂^alpha u(x_k), every order whose tangents the components provide, shape (p, *shape, N)."""
+        parts = self._parts(theta, x)
+        out: Array = np.zeros((self.size, *self.shape, parts[0].x.shape[1]), self.dtype)
+        for number, beta, factor in self._linear(parts, check_alpha(self, alpha)):
+            part = parts[number]
+            if part.ansatz.size:
+                tangent = part.ansatz.tangent_derivative(part.theta, part.x, beta)
+                if self.shape and not part.ansatz.shape:
+                    tangent = tangent[:, None]
+                out[self._index[number]] += factor * tangent
+        return out
+
+    def jvp(self, theta: Array, x: Array, v: Array) -> Array:
+        parts, v = self._parts(theta, x), self.check_theta(v)
+        out: Array = np.zeros((*self.shape, parts[0].x.shape[1]), self.dtype)
+        for number, _, factor in self._linear(parts, unit(self.dim)):
+            part = parts[number]
+            if part.ansatz.size:
+                out += factor * part.ansatz.jvp(part.theta, part.x, v[self._index[number]])
+        return out
+
+    def vjp(self, theta: Array, x: Array, y: Array) -> Array:
+        parts, out = self._parts(theta, x), np.zeros(self.size)
+        for number, _, factor in self._linear(parts, unit(self.dim)):
+            part = parts[number]
+            if part.ansatz.size:
+                own = np.conj(factor) * y
+                if self.shape and not part.ansatz.shape:
+                    own = own.sum(0)
+                own = own if part.ansatz.dtype is complex else own.real
+                out[self._index[number]] += part.ansatz.vjp(part.theta, part.x, own)
+        return out
+
+    @property
+    def matrix_free(self) -> bool:
+        return all(part.matrix_free for part in self.components if part.size)
+
+    def slices(self) -> Mapping[str, tuple[slice, tuple[int, ...]]]:
+        return self._slices
+
+
+class Sum(Composite):
+    """u = u₁ + … + u_n, each with its own parameters.
+
+    Parameters
+    ----------
+    *components : Ansatz
+        Same dim and shape.
+    names : sequence of str, optional
+        Names of the components, "0", "1", … by default: ``unpack(theta)["left.centers"]``.
+    shared : sequence of str, optional
+        Parameter blocks used by all components, named without prefix, first in θ.
+
+    Raises
+    ------
+    ShapeError
+        Components of different dim or shape.
+    ParameterError
+        No components, duplicate names, an unknown shared block.
+    """
+
+    def __init__(self, *components: Ansatz, names: Sequence[str] | None = None, shared: Sequence[str] = ()) -> None:
+        super().__init__(components, *layout(components, names, shared))
+        shapes = {part.shape for part in components}
+        if len(shapes) != 1:
+            raise ShapeError(f"a sum of fields of the shapes {sorted(shapes)}", "add fields of one shape")
+        self.shape = shapes.pop()
+
+    def _derivative(self, parts: Sequence[Local], alpha: Alpha) -> Array:
+        return add_up(part(alpha) for part in parts)
+
+    def _linear(self, parts: Sequence[Local], alpha: Alpha) -> Iterable[Term]:
+        return [(number, alpha, 1.0) for number in range(len(parts))]
+
+
+class Product(Composite):
+    """u = u₁ ⋯ u_n, each with its own parameters; scalars multiply every component of a system.
+
+    Parameters
+    ----------
+    *components : Ansatz
+        Same dim; shape () or one common (m,).
+    names, shared : sequence of str, optional
+        As in `Sum`.
+
+    Raises
+    ------
+    ShapeError
+        Components of different dim, or systems of different length.
+    ParameterError
+        No components, duplicate names, an unknown shared block.
+    """
+
+    def __init__(self, *components: Ansatz, names: Sequence[str] | None = None, shared: Sequence[str] = ()) -> None:
+        super().__init__(components, *layout(components, names, shared))
+        shapes = {part.shape for part in components} - {()}
+        if len(shapes) > 1:
+            raise ShapeError(f"a product of fields of the shapes {sorted(shapes)}", "use scalars and one length")
+        self.shape = shapes.pop() if shapes else ()
+
+    def _derivative(self, parts: Sequence[Local], alpha: Alpha) -> Array:
+        return add_up(_times(count, parts, betas) for count, betas in splits(alpha, len(parts)))
+
+    def _linear(self, parts: Sequence[Local], alpha: Alpha) -> Iterable[Term]:
+        factors: dict[tuple[int, Alpha], Any] = {}
+        for count, betas in splits(alpha, len(parts)):
+            for number, beta in enumerate(betas):
+                others = [k for k in range(len(parts)) if k != number]
+                term = _times(count, [parts[k] for k in others], [betas[k] for k in others])
+                factors[number, beta] = factors.get((number, beta), 0.0) + term
+        return [(number, beta, factor) for (number, beta), factor in factors.items()]
+
+
+def add_up(terms: Iterable[Any]) -> Array:
+    """Sum of at least one array, broadcast."""
+    total: Array = reduce(operator.add, terms)
+    return total
+
+
+def _times(count: int, parts: Sequence[Local], betas: Sequence[Alpha]) -> Any:
+    return math.prod((part(beta) for part, beta in zip(parts, betas, strict=True)), start=float(count))
+
+
+def layout(
+    components: Sequence[Ansatz], names: Sequence[str] | None, shared: Sequence[str]
+) -> tuple[list[Index], Slices]:
+    """For each component its indices into θ, and the names and places of all blocks."""
+    prefixes = _names(components, names)
+    own = [dict(part.slices()) for part in components]
+    blocks = {name: _shared_shape(own, name) for name in shared}
+    for prefix, names_of in zip(prefixes, own, strict=True):
+        own_blocks = {f"{prefix}.{name}": shape for name, (_, shape) in names_of.items() if name not in shared}
+        if not blocks.keys().isdisjoint(own_blocks):
+            raise ParameterError(f"two parameter blocks share a name of {sorted(own_blocks)}", "use other `names`")
+        blocks |= own_blocks
+    places = dict(zip(blocks, consecutive([int(np.prod(shape)) for shape in blocks.values()]), strict=True))
+    index: list[Index] = []
+    for prefix, names_of, part in zip(prefixes, own, components, strict=True):
+        into = np.empty(part.size, dtype=np.intp)
+        for name, (where, _) in names_of.items():
+            place = places[name if name in shared else f"{prefix}.{name}"]
+            into[where] = np.arange(place.start, place.stop)
+        contiguous = part.size > 0 and bool(np.all(np.diff(into) == 1))
+        index.append(slice(int(into[0]), int(into[0]) + part.size) if contiguous else into)
+    return index, {name: (places[name], shape) for name, shape in blocks.items()}
+
+
+def _shared_shape(own: Sequence[Slices], name: str) -> tuple[int, ...]:
+    if not all(name in names_of for names_of in own):
+        raise ParameterError(
+            f"not every component has a parameter block {name!r} to share",
+            f"share some of {sorted(set.intersection(*(set(names_of) for names_of in own)))}",
+        )
+    shapes = {names_of[name][1] for names_of in own}
+    if len(shapes) > 1:
+        raise ShapeError(f"the shared block {name!r} has the shapes {sorted(shapes)}", "give it one shape everywhere")
+    return shapes.pop()
+
+
+def _names(components: Sequence[Ansatz], names: Sequence[str] | None) -> tuple[str, ...]:
+    chosen = tuple(str(i) for i in range(len(components))) if names is None else tuple(names)
+    if not components or len(chosen) != len(components) or len(set(chosen)) != len(chosen):
+        raise ParameterError(
+            f"{len(components)} components with the names {chosen}",
+            "give at least one component, each a name of its own",
+        )
+    return chosen
+
+
+def common_dim(components: Sequence[Ansatz]) -> int:
+    """Space dimension of all components."""
+    dims = {part.dim for part in components}
+    if len(dims) != 1:
+        raise ShapeError(f"components live in {sorted(dims)} dimensions", "compose ansätze of one dimension")
+    return dims.pop()
+
+
+def consecutive(sizes: Sequence[int]) -> list[slice]:
+    """Slices of the given lengths, one after the other."""
+    stops: list[Any] = np.cumsum(sizes).tolist()
+    return [slice(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
