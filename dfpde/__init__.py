@@ -3,17 +3,20 @@
     u_t = f(t, u),   u = Φ(θ),   θ̇ = argmin_v ‖J v − f‖² + ε² ‖v − ρ a‖²,   a the velocity before
 """
 
-from .ansatz import Ansatz, GaussianMixture, PeriodicGaussianMixture, Stack
-from .calculus import Field, div, dot, dx, grad, laplacian
-from .collective import agree, finite, guard, together
-from .errors import DfpdeError
-from .evolution import PI, RK4, BogackiShampine, DormandPrince, Euler, Fixed, Heun, State, evolve
-from .fit import fit
-from .inertia import Inertia, Tikhonov
-from .leastsquares import KSP, Dense
-from .mesh import Mesh
-from .problem import Dirichlet, Problem
-from .quadrature import Quadrature
+import sys
+
+if sys.argv[:1] != ["-m"]:  # `python -m dfpde info` must work where PETSc or MPI do not, so it starts with nothing
+    from .ansatz import Ansatz, GaussianMixture, PeriodicGaussianMixture, Stack
+    from .calculus import Field, div, dot, dx, grad, laplacian
+    from .collective import agree, finite, guard, together
+    from .errors import DfpdeError
+    from .evolution import PI, RK4, BogackiShampine, DormandPrince, Euler, Fixed, Heun, State, evolve
+    from .fit import fit
+    from .inertia import Inertia, Tikhonov
+    from .leastsquares import KSP, Dense
+    from .mesh import Mesh
+    from .problem import Dirichlet, Problem
+    from .quadrature import Quadrature
 
 __version__ = "0.1.0"
 
