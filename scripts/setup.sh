@@ -10,6 +10,9 @@ cd "$(dirname "$0")/.."
 VENV=$PWD/.venv
 EXTRAS=jax,plot,fem,dev
 DEBIAN_PACKAGES=(python3-petsc4py python3-mpi4py openmpi-bin python3-venv)
+# Debian's PETSc calls the system BLAS.  Products with a dense matrix of 20 000 x 300 took it 10 ms (transposed) and the
+# Gram matrix 1.8 s with the reference BLAS, 2 ms and 0.08 s with this one, which starts no threads.
+DEBIAN_BLAS=libopenblas0-serial
 IMPORTS='import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"
 from mpi4py import MPI; from petsc4py import PETSc'
 
@@ -29,6 +32,7 @@ apt_install() { # packages...
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
     done
     [ ${#missing[@]} -gt 0 ] || { say "Debian packages are here: $*"; return; }
+    missing+=("$DEBIAN_BLAS")
     local by_hand="With administrator's rights: apt-get install --no-install-recommends ${missing[*]}; then run this again."
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null || stop "${missing[*]} must be installed, but this is not root and there is no sudo." "$by_hand"
