@@ -40,6 +40,10 @@ class ParameterError(DfpdeError, ValueError):
     """A numerical argument outside its range, or a name that does not exist."""
 
 
+class MassError(DfpdeError, ArithmeticError):
+    """A mass matrix that is singular, indefinite or not symmetric: it gives no norm."""
+
+
 class NonFiniteError(DfpdeError, ArithmeticError):
     """NaN or infinity where a finite number is needed; found before it can spread."""
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .collective import finite, together
 from .errors import ParameterError, ShapeError
 from .evolution.state import State
-from .leastsquares import KSP, LeastSquares, Solver, real_rows, root_weights
+from .leastsquares import KSP, LeastSquares, Solver
 from .problem import Problem
 
 Array = NDArray[Any]
@@ -68,20 +68,19 @@ def fit(
         raise ParameterError(f"rtol = {rtol}, max_iterations = {max_iterations}", "0 < rtol < 1, max_iterations >= 0")
     theta = problem.ansatz.check_theta(guess)
     target = _target(problem, initial)
-    root = root_weights(problem.quadrature.w, problem.ansatz.shape, problem.ansatz.dtype)
     finite(problem.comm, "a guess inside the domain of the ansatz", guess=theta)
     solver = KSP() if solver is None else solver
 
     def residual(theta: Array) -> Array:
         with together(problem.comm):
-            return root * (target - real_rows(problem.ansatz.value(theta, problem.quadrature.x)))
+            return problem.weigh(target - problem.ansatz.value(theta, problem.points))
 
     theta, misfit = _levenberg_marquardt(problem, residual, theta, rtol, max_iterations, solver)
     return State(t=t, theta=theta, error=misfit)
 
 
 def _target(problem: Problem, initial: Callable[[Array], Array] | Array) -> Array:
-    ansatz, x = problem.ansatz, problem.quadrature.x
+    ansatz, x = problem.ansatz, problem.points
     with together(problem.comm):
         values = np.asarray(initial(x) if callable(initial) else initial)
         shape = (*ansatz.shape, x.shape[1])
@@ -92,7 +91,7 @@ def _target(problem: Problem, initial: Callable[[Array], Array] | Array) -> Arra
                 "one value for each component and point, points last",
             )
     finite(problem.comm, "initial data must be finite at every quadrature point", initial=values)
-    return real_rows(values.astype(ansatz.dtype))
+    return values.astype(ansatz.dtype)
 
 
 def _levenberg_marquardt(

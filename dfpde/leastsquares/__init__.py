@@ -1,12 +1,12 @@
 """Regularized least squares over distributed points: data (`LeastSquares`), solvers (`KSP`, `Dense`), `Solution`."""
 
-from .dense import Dense, right_singular, singular_values
-from .ksp import KSP
+from .dense import Dense, right_singular, singular_values, truncated
+from .ksp import KSP, KeptFactor
 from .preconditioners import GramCholesky
-from .rows import DenseRows, MatrixFreeRows, Products, Rows, SparseRows, real_rows, root_weights
+from .rows import DenseRows, MatrixFreeRows, MetricRows, Products, Rows, SparseRows, real_rows, root_weights
 from .system import LeastSquares, Solution, Solver, Tangent
 
 __all__ = [
-    "KSP", "Dense", "DenseRows", "GramCholesky", "LeastSquares", "MatrixFreeRows", "Products", "Rows", "Solution",
-    "Solver", "SparseRows", "Tangent", "real_rows", "right_singular", "root_weights", "singular_values",
+    "KSP", "Dense", "DenseRows", "GramCholesky", "KeptFactor", "LeastSquares", "MatrixFreeRows", "MetricRows", "Products", "Rows", "Solution",
+    "Solver", "SparseRows", "Tangent", "real_rows", "right_singular", "root_weights", "singular_values", "truncated",
 ]

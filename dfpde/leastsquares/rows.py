@@ -154,6 +154,41 @@ class SparseRows(Rows):
         return np.asarray(self.tangent.power(2).sum(axis=0)).reshape(-1)
 
 
+class MetricRows(Rows):
+    """R J with RᵀR = M, a mass matrix that is not diagonal: `tangent` (p, n) at nodes, `root` R (rows × n), sparse.
+
+    R J is never stored: products go through the nodes, and the Gram matrix is Jᵀ M J.
+    """
+
+    def __init__(self, tangent: Array, root: csr_array) -> None:
+        self.tangent, self.root = tangent, root
+        self.columns, self.rows = tangent.shape[0], root.shape[0]
+
+    @property
+    def stored_bytes(self) -> int:
+        return int(self.tangent.nbytes)
+
+    def apply(self, v: Array) -> Array:
+        product: Array = self.root @ (v @ self.tangent)
+        return product
+
+    def adjoint(self, y: Array) -> Array:
+        product: Array = self.tangent @ (self.root.T @ y)
+        return product
+
+    def chunks(self) -> Iterator[Array]:
+        for part in _pieces(self.rows, 8 * self.columns):
+            yield np.ascontiguousarray((self.root[part] @ self.tangent.T).T)
+
+    def dense(self) -> Array:
+        return np.asarray(self.root @ self.tangent.T)
+
+    def add_gram(self, gram: Array) -> None:
+        mass = csr_array(self.root.T @ self.root)
+        for part in _pieces(mass.shape[0], 8 * self.columns):
+            gram += self.tangent[:, part] @ (mass[part] @ self.tangent.T)
+
+
 @dataclass(frozen=True, eq=False)
 class Products:
     """The tangent of an ansatz at fixed θ as functions, without weights; rows ordered (component, point, Re/Im).
