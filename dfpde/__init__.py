@@ -17,12 +17,13 @@ if sys.argv[:1] != ["-m"]:  # `python -m dfpde info` must work where PETSc or MP
     from .mesh import Mesh
     from .problem import Dirichlet, Problem
     from .quadrature import Quadrature
+    from .regularizations import Onsager, RandomSparse, TruncatedSVD
 
 __version__ = "0.1.0"
 
 __all__ = [
     "KSP", "PI", "RK4", "Ansatz", "BogackiShampine", "Dense", "DfpdeError", "Dirichlet", "DormandPrince", "Euler",
-    "Field", "Fixed", "GaussianMixture", "Heun", "Inertia", "Mesh", "PeriodicGaussianMixture", "Problem", "Quadrature",
-    "Stack", "State", "Tikhonov", "agree", "div", "dot", "dx", "evolve", "finite", "fit", "grad", "guard", "laplacian",
-    "together",
+    "Field", "Fixed", "GaussianMixture", "Heun", "Inertia", "Mesh", "Onsager", "PeriodicGaussianMixture", "Problem",
+    "Quadrature", "RandomSparse", "Stack", "State", "Tikhonov", "TruncatedSVD", "agree", "div", "dot", "dx", "evolve",
+    "finite", "fit", "grad", "guard", "laplacian", "together",
 ]

@@ -12,14 +12,15 @@ Singular direction by direction, v ← β ρ a + (1 − β) v_DF with β = ε²/
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .collective import together
 from .errors import ParameterError
-from .leastsquares import LeastSquares, Solution, Solver
+from .leastsquares import LeastSquares, Solver
 from .problem import StageSystem
 
 Array = NDArray[Any]
@@ -37,14 +38,17 @@ class Velocity:
         What the next stage passes on as its anchor: for inertia the velocity itself.
     defect : float
         ‖J θ̇ − f‖_W.
-    solution : Solution
-        The least-squares solution behind it.
+    iterations : int
+        Iterations of the linear solver.
+    memory : tuple of float
+        Numbers the rule keeps for its next solve, the same on all ranks.
     """
 
     value: Array
     anchor: Array
     defect: float
-    solution: Solution
+    iterations: int = 0
+    memory: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class StageContext:
         New velocities for each step: solves are τ = h/stages apart.
     step, stage : int
         Index of the step and of the stage: keys of random choices, identical on all ranks and after a restart.
+    memory : tuple of float
+        What the rule kept from its last solve; empty at the start of a run.
     """
 
     t: float
@@ -68,6 +74,7 @@ class StageContext:
     stages: int
     step: int = 0
     stage: int = 0
+    memory: tuple[float, ...] = ()
 
 
 class Regularization(Protocol):
@@ -76,6 +83,10 @@ class Regularization(Protocol):
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
         """The stage velocity; collective, identical on all ranks. ``anchor=None`` at the start of a run."""
         ...
+
+
+#: Default ρ: friction with a memory of about 1/(1 − ρ) = 33 solves; measured in docs/inertia.md.
+RHO = 0.97
 
 
 @dataclass(frozen=True)
@@ -126,6 +137,11 @@ class Inertia:
         """The per-step form: ε and ρ the same in every solve, whatever the step size."""
         return PerStep(eps, rho)
 
+    @staticmethod
+    def auto(tolerance: float = 1e-4, rho: float = RHO, safety: float = 1.0) -> Auto:
+        """ε chosen before every solve from the defect, the step size and the curvature of the ansatz: see `Auto`."""
+        return Auto(tolerance, rho, safety)
+
 
 @dataclass(frozen=True)
 class PerStep:
@@ -155,6 +171,77 @@ def Tikhonov(eps: float) -> PerStep:  # noqa: N802  (reads as the name of a meth
     return PerStep(eps, 0.0)
 
 
+@dataclass(frozen=True)
+class Auto:
+    """Inertia with ε² = s τ κ (d + η‖f‖) before every solve, and constant ρ.
+
+    Balances what a velocity in weakly informed directions does to a step, ½ h κ |w|² with |w| ≤ ‖r‖/2ε, against the
+    residual that is tolerated anyway: d, the defect of the solve before, and η‖f‖.  κ = ‖Φ''[v, v]‖/|v|² is the
+    curvature of the ansatz along the anchor, by a central difference of the field; see docs/inertia.md.
+
+    Parameters
+    ----------
+    tolerance : float
+        η, the relative error of u_t that does not matter.
+    rho : float
+        0 ≤ ρ ≤ 1.
+    safety : float
+        s > 0.
+
+    Raises
+    ------
+    ParameterError
+        Numbers outside their ranges.
+    """
+
+    tolerance: float = 1e-4
+    rho: float = RHO
+    safety: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require_nonnegative(tolerance=self.tolerance, rho=self.rho, safety=self.safety)
+        if not (0 < self.tolerance < 1 and self.rho <= 1 and self.safety > 0):
+            raise ParameterError(f"{self}", "0 < tolerance < 1, 0 <= rho <= 1, safety > 0")
+
+    def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
+        """See `Regularization`; memory = (defect of this solve,)."""
+        floor = FLOOR * stiffness_norm(system)
+        size = system.tangent.norm(system.rhs)
+        if anchor is None:  # a first velocity, to measure the curvature along
+            anchor_now = anchored(system, None, max(floor, self.tolerance * floor / FLOOR), self.rho, solver)
+            defect, along = anchor_now.defect, anchor_now.value
+        else:
+            defect, along = (context.memory[0] if context.memory else self.tolerance * size), anchor
+        kappa = curvature(system, along, context.dt)
+        eps2 = self.safety * context.dt * kappa * (defect + self.tolerance * size)
+        found = anchored(system, anchor, max(floor, math.sqrt(eps2)), self.rho, solver)
+        return replace(found, memory=(found.defect,))
+
+
+#: Smallest ε relative to ‖J‖: where the normal equations of the preconditioner lose all digits, √u.
+FLOOR = 2.0**-26
+
+
+def curvature(system: StageSystem, v: Array, dt: float) -> float:
+    """κ = ‖Φ(θ + hv) − 2Φ(θ) + Φ(θ − hv)‖/(h²|Dv|²), the second derivative of the field along v; collective."""
+    size = float(np.linalg.norm(v if system.scale is None else system.scale * v))
+    if size == 0.0 or system.values is None or system.theta is None:
+        return 0.0
+    step = dt * v
+    with together(system.tangent.comm), np.errstate(over="ignore", invalid="ignore"):
+        bend = system.values(system.theta + step) - 2 * system.values(system.theta) + system.values(system.theta - step)
+    kappa = system.tangent.norm(bend) / (dt * size) ** 2
+    return kappa if math.isfinite(kappa) else 0.0
+
+
+def stiffness_norm(system: StageSystem) -> float:
+    """Lower bound of ‖√W J D⁻¹‖ by one step of the power method from the gradient JᵀWf; collective."""
+    scale = 1.0 if system.scale is None else system.scale
+    g = system.tangent.adjoint(system.rhs) / scale
+    size = float(np.linalg.norm(g))
+    return system.tangent.norm(system.tangent.apply(g / scale)) / size if size > 0 else 0.0
+
+
 #: Solves of the first velocity, which has no anchor: iterated Tikhonov, bias β^k instead of β in every direction.
 #: The factor is the same for all, so one costs a few products.
 FIRST_SOLVES = 4
@@ -172,12 +259,14 @@ def anchored(
     rounds = 1 if anchor is not None or rho == 0 else FIRST_SOLVES
     if anchor is None:
         anchor, rho = np.zeros(system.tangent.columns), 1.0
+    iterations = 0
     for _ in range(rounds):
         start = rho * anchor
         rhs = system.rhs - system.tangent.apply(start)  # also carries NaN of the tangent into the check: 0 · NaN
         solution = solver.solve(LeastSquares(system.tangent, rhs, eps, system.scale))
         anchor = start + solution.value
-    return Velocity(anchor, anchor, solution.defect, solution)
+        iterations += solution.iterations
+    return Velocity(anchor, anchor, solution.defect, iterations)
 
 
 def _require_nonnegative(**values: float) -> None:

@@ -40,11 +40,17 @@ class StageSystem:
         √W f.
     scale : (p,) array or None
         Diagonal D of the metric of the parameters, None for the identity.
+    theta : (p,) array or None
+        Where the tangent was taken.
+    values : callable or None
+        θ ↦ local rows of √W Φ(θ), for differences of the field along a velocity; no communication.
     """
 
     tangent: Tangent
     rhs: Array
     scale: Array | None = None
+    theta: Array | None = None
+    values: Callable[[Array], Array] | None = None
 
 
 class Condition(Protocol):
@@ -153,6 +159,15 @@ class Problem:
         theta = self.ansatz.check_theta(getattr(state, "theta", state))
         return Field(self.ansatz, theta, self.quadrature.x if x is None else self.ansatz.check_points(x))
 
+    @property
+    def points(self) -> Array:
+        """This rank's points (dim, N)."""
+        return self.quadrature.x
+
+    def weigh(self, values: Array) -> Array:
+        """Rows √W u of values (*shape, N) at the points: their Euclidean norm over all ranks is ‖u‖_W."""
+        return root_weights(self.quadrature.w, self.ansatz.shape, self.ansatz.dtype) * real_rows(values)
+
     def norm(self, theta: Array) -> float:
         """‖Φ(θ)‖_W; collective."""
         return self.quadrature.norm(self.ansatz.value(theta, self.quadrature.x))
@@ -182,7 +197,13 @@ class Problem:
                 block, target = condition.rows(t, theta, self.ansatz)
                 blocks.append(block)
                 rhs.append(target)
-        return StageSystem(Tangent(tuple(blocks), self.comm), np.concatenate(rhs), self.scale)
+        tangent = Tangent(tuple(blocks), self.comm, (t, theta))
+        return StageSystem(tangent, np.concatenate(rhs), self.scale, theta, self._rows_of_field)
+
+    def _rows_of_field(self, theta: Array) -> Array:
+        root = root_weights(self.quadrature.w, self.ansatz.shape, self.ansatz.dtype)
+        rows: Array = root * real_rows(self.ansatz.value(theta, self.quadrature.x))
+        return rows
 
     def _evaluate(self, t: float, field: Field) -> Array:
         f = np.asarray(self.rhs(t, field.x, field))

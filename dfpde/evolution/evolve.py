@@ -175,6 +175,7 @@ def _accepted(state: State, step: Step, dt: float, t: float, proposed: float, co
         defect_end=step.defect_end,
         error=step.error,
         last_dt=dt,
+        memory=step.memory,
     )
 
 
@@ -209,7 +210,7 @@ def first_step(
     scale = controller.tolerance(problem.norm(state.theta))
     guess = 1e-3 * (end - state.t)
     system = problem.system(state.t, state.theta)
-    context = StageContext(state.t, guess, 1, state.step, 0)
+    context = StageContext(state.t, guess, 1, state.step, 0, state.memory)
     v = inertia.velocity(system, state.anchor, solver, context)
     before = system.tangent.apply(v.value)
     d0, d1 = problem.norm(state.theta) / scale, system.tangent.norm(before) / scale

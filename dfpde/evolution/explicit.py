@@ -42,6 +42,8 @@ class Step:
         ‖J k − f‖ of the last stage.
     iterations : int
         Iterations of the linear solver, all stages.
+    memory : tuple of float
+        Memory of the regularization.
     """
 
     theta: Array
@@ -52,6 +54,7 @@ class Step:
     defect: float
     defect_end: float
     iterations: int = 0
+    memory: tuple[float, ...] = ()
 
 
 class Integrator(Protocol):
@@ -95,7 +98,7 @@ class ExplicitRungeKutta:
         tableau = self.tableau
         k = np.zeros((tableau.stages, state.theta.size))
         defects = np.zeros(tableau.stages)
-        anchor, iterations = state.anchor, 0
+        anchor, iterations, memory = state.anchor, 0, state.memory
         tangent: Tangent | None = None
         first = 0
         if tableau.fsal and state.at_end and state.velocity is not None:
@@ -104,10 +107,10 @@ class ExplicitRungeKutta:
             t = state.t + tableau.c[i] * dt
             theta = state.theta + dt * (np.asarray(tableau.a[i]) @ k[:i]) if i else state.theta
             system = problem.system(t, theta)
-            context = StageContext(t, dt, tableau.solves, state.step, i)
+            context = StageContext(t, dt, tableau.solves, state.step, i, memory)
             found = inertia.velocity(system, anchor, solver, context)
             k[i], defects[i], anchor = found.value, found.defect, found.anchor
-            iterations += found.solution.iterations
+            iterations, memory = iterations + found.iterations, found.memory
             tangent = system.tangent
         theta = state.theta + dt * (np.asarray(tableau.b) @ k)
         weights = np.abs(tableau.b)
@@ -115,7 +118,7 @@ class ExplicitRungeKutta:
         error = self._error(k, dt, tangent)
         last = k[-1]
         end = last if anchor is None else anchor
-        return Step(theta, last, end, tableau.fsal, error, defect, float(defects[-1]), iterations)
+        return Step(theta, last, end, tableau.fsal, error, defect, float(defects[-1]), iterations, memory)
 
     def _error(self, k: Array, dt: float, tangent: Tangent | None) -> float:
         weights = self.tableau.error_weights

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NonFiniteError, ShapeError
+from ..leastsquares import KeptFactor
 
 Array = NDArray[Any]
 
@@ -45,6 +46,10 @@ class State:
         Size of the last step; 0 at the start.
     rejected : int
         Rejected steps so far.
+    memory : tuple of float
+        Numbers the regularization keeps between solves (`Inertia.auto`: the last defect).
+    kept : KeptFactor or None
+        Where the solver's preconditioner was built, so that a restart is bitwise the same as going on.
     """
 
     t: float
@@ -60,6 +65,8 @@ class State:
     error: float = float("nan")
     last_dt: float = 0.0
     rejected: int = 0
+    memory: tuple[float, ...] = ()
+    kept: KeptFactor | None = None
 
     def __post_init__(self) -> None:
         for name in ("theta", "velocity", "anchor"):

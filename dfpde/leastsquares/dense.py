@@ -67,6 +67,18 @@ def right_singular(tangent: Tangent) -> tuple[Array, Array]:
     return sigma, vt
 
 
+def truncated(tangent: Tangent, rhs: Array, eps: float, scale: Array | None = None) -> tuple[Array, Array, Array]:
+    """Truncated pseudo-inverse of √W J D⁻¹: v = D⁻¹ J_ε⁺ r of the directions with σ > ε, their σ and Vᵀ; collective."""
+    p = tangent.columns
+    LeastSquares(tangent, rhs, eps, scale).checked_norm()
+    d = np.ones(p) if scale is None else scale
+    triangle = _triangle(tangent, rhs)
+    u, sigma, vt = svd(triangle[:, :p] / d, full_matrices=False)
+    kept = sigma > eps
+    value = vt[kept].T @ ((u.T @ triangle[:, p])[kept] / sigma[kept])
+    return value / d, sigma[kept], vt[kept]
+
+
 def _triangle(tangent: Tangent, rhs: Array | None) -> Array:
     """R of the distributed [√W J, r], replicated: at most p + 1 rows."""
     with together(tangent.comm):

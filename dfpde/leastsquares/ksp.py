@@ -104,6 +104,23 @@ class KSP:
         """Forget the preconditioner: the next solve builds a fresh one."""
         self._lag = None
 
+    @property
+    def memory(self) -> KeptFactor | None:
+        """What a restart needs to form the kept preconditioner again; None without one."""
+        lag = self._lag
+        if lag is None or lag.origin is None:
+            return None
+        (t, theta), counts = lag.origin, (lag.build_cost, float(lag.solves), lag.spent, float(lag.last))
+        return KeptFactor(t, theta, lag.eps, counts)
+
+    def restore(self, system: LeastSquares, kept: KeptFactor) -> None:
+        """Take up a kept preconditioner: `system` is the one of (kept.t, kept.theta) with ε = kept.eps; collective."""
+        self._workspace(system)
+        self._rebuild(system)
+        if self._lag is not None:
+            cost, solves, spent, last = kept.counts
+            self._lag.build_cost, self._lag.solves, self._lag.spent, self._lag.last = cost, int(solves), spent, int(last)
+
     # -- pieces ---------------------------------------------------------------------------------------------
     def _workspace(self, system: LeastSquares) -> _Work:
         key = (system.tangent.rows, system.tangent.columns)
@@ -131,7 +148,7 @@ class KSP:
     def _rebuild(self, system: LeastSquares) -> None:
         with EVENT_GRAM:
             self.preconditioner.build(system)
-        self._lag = _Lag(self.preconditioner.build_cost(system.tangent))
+        self._lag = _Lag(self.preconditioner.build_cost(system.tangent), origin=system.tangent.origin)
         self._lag.keep(system)
 
     def _budget(self, work: _Work, fresh: bool) -> int:
@@ -174,6 +191,16 @@ class KSP:
         return Solution(value, defect, iterations, REASONS.get(reason, str(reason)), stats)
 
 
+@dataclass(frozen=True, eq=False)
+class KeptFactor:
+    """A preconditioner by what it was built from: (t, θ), ε, and the counters of the rebuild rule."""
+
+    t: float
+    theta: Array
+    eps: float
+    counts: tuple[float, ...]
+
+
 @dataclass
 class _Lag:
     """Age of a preconditioner, in solves and in cost, and when to replace it."""
@@ -184,6 +211,7 @@ class _Lag:
     last: int = 0
     eps: float = np.nan
     scale: Array | None = None
+    origin: tuple[float, Array] | None = None
 
     def count(self, iterations: int) -> None:
         self.solves += 1

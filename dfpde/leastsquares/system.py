@@ -30,10 +30,13 @@ class Tangent:
     blocks : tuple of Rows
         Local blocks (field rows, then rows of boundary conditions), at least one.
     comm : MPI.Comm
+    origin : (float, (p,) array) or None
+        (t, θ) it was taken at: enough to form it again, so that a restart can rebuild a kept preconditioner.
     """
 
     blocks: tuple[Rows, ...]
     comm: MPI.Comm
+    origin: tuple[float, Array] | None = None
 
     @property
     def columns(self) -> int:
