@@ -12,7 +12,6 @@ its exponent and of its parameters; blocking, memory and the rest is here.
 
 from __future__ import annotations
 
-import itertools
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -182,12 +181,7 @@ def add(alpha: Alpha, beta: Alpha, sign: int = 1) -> Alpha:
 def shifted(jet: Jet, axis: int, sign: int = 1) -> Jet:
     """Jet of sign · ∂_axis of the function."""
     return {
-        beta[:axis] + (beta[axis] - 1,) + beta[axis + 1 :]: value if sign > 0 else -value
+        (*beta[:axis], beta[axis] - 1, *beta[axis + 1 :]): value if sign > 0 else -value
         for beta, value in jet.items()
         if beta[axis] > 0
     }
-
-
-def multi_indices(dim: int, order: int) -> Iterator[Alpha]:
-    """All multi-indices with |alpha| <= order."""
-    return (alpha for alpha in itertools.product(range(order + 1), repeat=dim) if sum(alpha) <= order)
