@@ -193,9 +193,9 @@ def _same_sign(det: Array, ids: Ids) -> Array:
     return np.abs(det)
 
 
-def facet_points(mesh: Any, owner: Ids, place: Ids, order: int) -> tuple[Array, Array, Array]:
-    """Points (dim, N), weights (N,) and outward unit normals (dim, N) on facets given as (cell, place in the cell)."""
-    element, numbers, refdom = mesh.elem(), nodes(mesh), mesh.refdom
+def facet_points(mesh: Any, facets: Ids, order: int) -> tuple[Array, Array, Array]:
+    """Points (dim, N), weights (N,) and outward unit normals (dim, N) on facets (cell, place in it)."""
+    element, numbers, refdom, (owner, place) = mesh.elem(), nodes(mesh), mesh.refdom, facets
     dim, count = refdom.dim(), rule(refdom.brefdom, order)[1].size
     x, normals = np.empty((dim, owner.size, count)), np.empty((dim, owner.size, count))
     w = np.empty((owner.size, count))

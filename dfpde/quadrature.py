@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from . import cells
 from .collective import agree, together
 from .errors import NonFiniteError, ParameterError, QuadratureError, ShapeError
-from .mesh import Mesh, blocks, facet_cells
+from .mesh import Mesh, blocks
 
 Array = NDArray[np.float64]
 Bounds = Sequence[float] | Sequence[Sequence[float]]
@@ -187,8 +187,12 @@ class Quadrature:
         return cls(x, w, mesh.comm)
 
     @classmethod
-    def boundary(cls, mesh: Mesh | skfem.Mesh, name: str, order: int, comm: MPI.Comm | None = None) -> Quadrature:
-        """∮ g dS on a named boundary or interface: rule on every facet, each facet once, with outward normals.
+    def boundary(
+        cls, mesh: Mesh | skfem.Mesh, name: str | None, order: int, comm: MPI.Comm | None = None
+    ) -> Quadrature:
+        """∮ g dS on a named boundary or interface, or on the whole boundary (name None).
+
+        A rule on every facet, each facet once, with outward normals.
 
         Normals point out of the facet's owning cell.  In one dimension facets are points of weight 1.
 
@@ -199,13 +203,12 @@ class Quadrature:
         """
         mesh = _distributed(mesh, comm)
         with together(mesh.comm):
-            if name not in mesh.boundaries:
+            if name is not None and name not in mesh.boundaries:
                 known = ", ".join(mesh.boundaries) or "none"
                 raise ParameterError(f"the mesh has no boundary {name!r}", f"use one it has: {known}")
             x, w, normals = np.zeros((mesh.dim, 0)), np.zeros(0), np.zeros((mesh.dim, 0))
             if mesh.local is not None:
-                owner, place = facet_cells(mesh.local, mesh.local.boundaries[name])
-                x, w, normals = cells.facet_points(mesh.local, owner, place, order)
+                x, w, normals = cells.facet_points(mesh.local, mesh.facets[name], order)
         return cls(x, w, mesh.comm, normals=normals)
 
     @classmethod
