@@ -32,8 +32,8 @@ apt_install() { # packages...
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
     done
     [ ${#missing[@]} -gt 0 ] || { say "Debian packages are here: $*"; return; }
-    missing+=("$DEBIAN_BLAS")
-    local by_hand="With administrator's rights: apt-get install --no-install-recommends ${missing[*]}; then run this again."
+    local wanted=("${missing[@]}" "$DEBIAN_BLAS")
+    local by_hand="With administrator's rights: apt-get install --no-install-recommends ${wanted[*]}; then run this again."
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null || stop "${missing[*]} must be installed, but this is not root and there is no sudo." "$by_hand"
         as_root=(sudo)
@@ -41,10 +41,10 @@ apt_install() { # packages...
         "${as_root[@]}" true || stop "${missing[*]} must be installed, but sudo refuses." "$by_hand"
     fi
     local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)
-    say "apt-get install --no-install-recommends ${missing[*]}"
+    say "apt-get install --no-install-recommends ${wanted[*]}"
     "${apt[@]}" update </dev/null >"$LOG" 2>&1 || say "apt-get update had errors; going on with the lists at hand"
-    "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >"$LOG" 2>&1 ||
-        { tail -n 15 "$LOG" >&2; stop "apt-get could not install ${missing[*]} (its last lines are above)." "$by_hand"; }
+    "${apt[@]}" install -y --no-install-recommends "${wanted[@]}" </dev/null >"$LOG" 2>&1 ||
+        { tail -n 15 "$LOG" >&2; stop "apt-get could not install ${wanted[*]} (its last lines are above)." "$by_hand"; }
 }
 
 # Directory of Debian's petsc4py for real scalars, newest first; its path has PETSc's version and the architecture in it.
