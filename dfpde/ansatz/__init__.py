@@ -1,5 +1,6 @@
 """Ansätze: parameters θ and points x ↦ a field, its derivatives and its tangent."""
 
+from .autodiff import Autodiff
 from .base import Ansatz, unit
 from .check import AnsatzReport, check_ansatz
 from .compose import Product, Sum
@@ -7,12 +8,14 @@ from .gaussian import GaussianMixture, PeriodicGaussianMixture
 from .known import Known, Polynomial
 from .stack import Stack
 from .symmetry import Periodic, Symmetric
+from .torch_function import TorchFunction
 from .transform import Frozen, Masked, Transform, exp, softplus, square
 from .wavepacket import WavePackets
 
 __all__ = [
     "Ansatz",
     "AnsatzReport",
+    "Autodiff",
     "Frozen",
     "GaussianMixture",
     "Known",
@@ -24,6 +27,7 @@ __all__ = [
     "Stack",
     "Sum",
     "Symmetric",
+    "TorchFunction",
     "Transform",
     "WavePackets",
     "check_ansatz",

@@ -11,8 +11,7 @@ import numpy as np
 from ..errors import AnsatzError, MissingDerivative
 from .base import Alpha, Ansatz, Array, unit
 from .multiindex import multi_indices
-
-LEVELS = 7  # steps h, h/2, …, h/64 of the extrapolated differences
+from .richardson import slope
 
 
 @dataclass(frozen=True)
@@ -105,9 +104,8 @@ def check_ansatz(
 
     Notes
     -----
-    Differences are central and Richardson-extrapolated, each entry from the level with the least estimated
-    error (Ridders, Adv. Eng. Softw. 4 (1982) 75); they reach about 1e-11 of the value.  Complex steps would need
-    ansätze that accept complex θ and x, which the interface excludes.
+    Differences are central and Richardson-extrapolated.  Complex steps would need ansätze that accept complex θ
+    and x, which the interface excludes.
     """
     rng = np.random.default_rng(seed)
     x = np.array(ansatz.check_points(x))
@@ -255,14 +253,14 @@ class _Bench:
                 yield max(checks, key=lambda c: np.inf if np.isnan(c.error) else c.error)
 
     def _along(self, function: Callable[[Array, Array], Array], v: Array) -> Array:
-        return _slope(lambda s: function(self.theta + s * v, self.x), self.step)
+        return slope(lambda s: function(self.theta + s * v, self.x), self.step)
 
     def _slopes(self, function: Callable[[Array, Array], Array]) -> Array:
         return np.stack([self._slope(function, axis) for axis in range(self.ansatz.dim)])
 
     def _slope(self, function: Callable[[Array, Array], Array], axis: int) -> Array:
         e = np.array(unit(self.ansatz.dim, axis), float)[:, None]
-        return _slope(lambda s: function(self.theta, self.x + s * e), self.step)
+        return slope(lambda s: function(self.theta, self.x + s * e), self.step)
 
     def _try(self, name: str, *alpha: Alpha) -> Array | None:
         try:
@@ -289,19 +287,3 @@ class _Bench:
 
 def _flag(name: str, good: bool, what: str) -> Check:
     return Check(name, 0.0, 0.0) if good else Check(name, np.inf, 0.0, what)
-
-
-def _slope(function: Callable[[float], Array], step: float) -> Array:
-    """function'(0): central differences, extrapolated; each entry from the level of its least estimated error."""
-    previous: list[Array] = []
-    best = np.full(1, np.nan)
-    least = np.full(1, np.inf)
-    for level in range(LEVELS):
-        h = step / 2**level
-        row = [(function(h) - function(-h)) / (2.0 * h)]
-        for j, old in enumerate(previous):
-            row.append(row[j] + (row[j] - old) / (4.0 ** (j + 1) - 1.0))
-            error = np.maximum(np.abs(row[j + 1] - row[j]), np.abs(row[j + 1] - old))
-            best, least = np.where(error < least, row[j + 1], best), np.minimum(error, least)
-        previous = row
-    return best
