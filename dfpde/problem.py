@@ -44,6 +44,8 @@ class StageSystem:
         Where the tangent was taken.
     values : callable or None
         θ ↦ local rows of √W Φ(θ), for differences of the field along a velocity; no communication.
+    field : Field or None
+        u = Φ(θ) at this rank's points, with whatever the right-hand side evaluated of it.
     """
 
     tangent: Tangent
@@ -51,6 +53,7 @@ class StageSystem:
     scale: Array | None = None
     theta: Array | None = None
     values: Callable[[Array], Array] | None = None
+    field: Field | None = None
 
 
 class Condition(Protocol):
@@ -198,7 +201,7 @@ class Problem:
                 blocks.append(block)
                 rhs.append(target)
         tangent = Tangent(tuple(blocks), self.comm, (t, theta))
-        return StageSystem(tangent, np.concatenate(rhs), self.scale, theta, self._rows_of_field)
+        return StageSystem(tangent, np.concatenate(rhs), self.scale, theta, self._rows_of_field, field)
 
     def _rows_of_field(self, theta: Array) -> Array:
         root = root_weights(self.quadrature.w, self.ansatz.shape, self.ansatz.dtype)
