@@ -177,7 +177,7 @@ class _Part:
 
 def _cut(raw: RawMesh, facets: Mapping[str | None, Ids], low: int, high: int) -> _Part:
     ids, compact = np.unique(raw.cells[:, low:high], return_inverse=True)
-    renumbered = compact.reshape(-1, high - low).astype(np.int32)
+    renumbered = compact.reshape(len(raw.cells), high - low).astype(np.int32)
     regions = {name: within(np.asarray(numbers)[None], low, high)[0] for name, numbers in raw.subdomains.items()}
     mine = {name: within(pairs, low, high) for name, pairs in facets.items()}
     points = np.ascontiguousarray(raw.points[:, ids])

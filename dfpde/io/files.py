@@ -1,0 +1,43 @@
+"""Files that are never seen half written."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import CheckpointError
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space on that disk, or write elsewhere; the file that was there before is untouched",
+    errno.EDQUOT: "free some of your quota, or write elsewhere; the file that was there before is untouched",
+    errno.EACCES: "a folder you may write to",
+    errno.EROFS: "a folder you may write to",
+    errno.ENOTDIR: "a path whose parents are folders",
+}
+
+
+def replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file beside `path`, force it to disk, then put it in place: old or new, never half.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be written; an earlier file of this name is untouched.
+    """
+    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(beside)
+        with beside.open("rb") as written:
+            os.fsync(written.fileno())
+        beside.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise CheckpointError(
+            f"cannot write {path}: {error.strerror or error}",
+            _REMEDIES.get(error.errno or 0, "another folder or disk; the file that was there before is untouched"),
+        ) from error

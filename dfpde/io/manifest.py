@@ -1,0 +1,124 @@
+"""The manifest of a run: what is needed to repeat it, beside its output, as JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+
+from ..collective import together
+from ..environment import versions
+from ..errors import CheckpointError
+from .files import replace
+
+
+class RunManifest:
+    """Versions, command line, revision, parameters, ranks, timings; on disk from the start, completed at the end.
+
+    Use it as a context manager: its ``status`` is "running" until the block ends, then "done" or
+    "failed: <the error>".  A killed run leaves "running".
+
+    Parameters
+    ----------
+    path : path
+        JSON file.
+    comm : MPI.Comm
+        Rank 0 writes.
+    **parameters
+        Anything that JSON or NumPy knows: what the run depends on.
+
+    Raises
+    ------
+    CheckpointError
+        On all ranks: the file cannot be written, or a parameter is not JSON.
+
+    Examples
+    --------
+    >>> with RunManifest("out/run.json", comm, nu=0.01, eps=1e-3) as run:      # doctest: +SKIP
+    ...     run.record(error=..., steps=...)
+    """
+
+    def __init__(self, path: str | os.PathLike[str], comm: MPI.Comm, **parameters: Any) -> None:
+        self.path, self.comm = Path(path), comm
+        self._start = time.perf_counter()
+        hosts = comm.allgather(platform.node())
+        self.content: dict[str, Any] = {
+            "status": "running",
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": 0.0,
+            "command": [sys.executable, *sys.argv],
+            "folder": os.getcwd(),
+            "revision": _revision() if comm.rank == 0 else None,
+            "python": platform.python_version(),
+            "versions": versions(),
+            "mpi": {"size": comm.size, "hosts": sorted(set(hosts)), "library": MPI.Get_library_version().split(",")[0]},
+            "parameters": parameters,
+            "results": {},
+        }
+        self._write()
+
+    def record(self, **results: Any) -> None:
+        """Add results (numbers, timings, file names) and write; collective."""
+        self.content["results"] |= results
+        self._write()
+
+    def _write(self) -> None:
+        self.content["seconds"] = round(time.perf_counter() - self._start, 3)
+        with together(self.comm):
+            if self.comm.rank == 0:
+                self._write_here()
+
+    def _write_here(self) -> None:
+        try:
+            text = json.dumps(self.content, indent=2, default=_plain)
+        except (TypeError, ValueError) as error:
+            remedy = "numbers, strings, arrays, lists and dicts of them"
+            raise CheckpointError(f"{self.path}: {error}", remedy) from error
+        replace(self.path, lambda beside: beside.write_text(text + "\n", encoding="utf-8"))
+
+    def __enter__(self) -> RunManifest:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.content["status"] = "done"
+            self._write()
+            return
+        # other ranks may not be here: no communication, and the error that matters is the one under way
+        self.content["status"] = f"failed: {type(error).__name__}: {error}"
+        self.content["seconds"] = round(time.perf_counter() - self._start, 3)
+        if self.comm.rank == 0:
+            with contextlib.suppress(CheckpointError):
+                self._write_here()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _revision() -> str | None:
+    """Git revision of the folder of the running script ('+' after it: with changes), None outside a repository."""
+    script = Path(sys.argv[0]).resolve() if sys.argv and sys.argv[0] else Path.cwd()
+    command = ["git", "-C", str(script if script.is_dir() else script.parent), "describe", "--always", "--abbrev=40"]
+    try:
+        done = subprocess.run([*command, "--dirty=+"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
