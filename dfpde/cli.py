@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from . import __version__, environment
+from . import __version__, environment, launch
 from .errors import DfpdeError
 
 
@@ -63,7 +63,7 @@ def _positive(text: str) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    if environment.rank_of_launch() > 0:
+    if launch.rank_of_launch() > 0:
         return 0  # under mpirun one report is enough
     found = environment.inspect(arguments.n)
     print(f"{'dfpde':<21} {__version__} ({Path(__file__).parent})")
@@ -78,6 +78,6 @@ def _info(arguments: argparse.Namespace) -> int:
 
 def _mpirun(arguments: argparse.Namespace) -> int:
     words = arguments.arguments[1:] if arguments.arguments[:1] == ["--"] else arguments.arguments
-    command = environment.find_launcher().command(arguments.n, words)
+    command = launch.find_launcher().command(arguments.n, words)
     sys.stdout.flush()
-    os.execve(command[0], command, environment.ranks_environment(arguments.n))
+    os.execve(command[0], command, launch.ranks_environment(arguments.n))

@@ -52,11 +52,11 @@ def mpirun() -> Callable[..., CompletedProcess[str]]:
 
     Returns the completed process with its text output; raises ``subprocess.TimeoutExpired`` once all ranks are ended.
     """
-    from dfpde import environment
+    from dfpde.launch import run_ranks
 
     def run(n: int, args: str | Path | Sequence[str | Path], timeout: float = 120.0) -> CompletedProcess[str]:
         words = [args] if isinstance(args, str | Path) else args
-        return environment.run_ranks(n, [str(word) for word in words], timeout)
+        return run_ranks(n, [str(word) for word in words], timeout)
 
     return run
 
