@@ -6,13 +6,14 @@
 import sys
 
 if sys.argv[:1] != ["-m"]:  # `python -m dfpde info` must work where PETSc or MPI do not, so it starts with nothing
-    from .ansatz import Ansatz, GaussianMixture, PeriodicGaussianMixture, Stack
+    from .ansatz import Ansatz, GaussianMixture, PeriodicGaussianMixture, Stack, WavePackets, check_ansatz
     from .calculus import Field, div, dot, dx, grad, laplacian
     from .collective import agree, finite, guard, together
     from .errors import DfpdeError
     from .evolution import PI, RK4, BogackiShampine, DormandPrince, Euler, Fixed, Heun, State, evolve
     from .fit import fit
     from .inertia import Inertia, Tikhonov
+    from .io import ParaViewWriter, RunManifest, load, progress, save
     from .leastsquares import KSP, Dense
     from .mesh import Mesh
     from .problem import Dirichlet, Problem
@@ -23,7 +24,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "KSP", "PI", "RK4", "Ansatz", "BogackiShampine", "Dense", "DfpdeError", "Dirichlet", "DormandPrince", "Euler",
-    "Field", "Fixed", "GaussianMixture", "Heun", "Inertia", "Mesh", "Onsager", "PeriodicGaussianMixture", "Problem",
-    "Quadrature", "RandomSparse", "Stack", "State", "Tikhonov", "TruncatedSVD", "agree", "div", "dot", "dx", "evolve",
-    "finite", "fit", "grad", "guard", "laplacian", "together",
+    "Field", "Fixed", "GaussianMixture", "Heun", "Inertia", "Mesh", "Onsager", "ParaViewWriter",
+    "PeriodicGaussianMixture", "Problem", "Quadrature", "RandomSparse", "RunManifest", "Stack", "State", "Tikhonov",
+    "TruncatedSVD", "WavePackets", "agree", "check_ansatz", "div", "dot", "dx", "evolve", "finite", "fit", "grad",
+    "guard", "laplacian", "load", "progress", "save", "together",
 ]
