@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from .errors import MissingDependency
-from .launch import MPI_LIBRARY, cores, find_launcher, last_line, probe, run_ranks
+from .launch import MPI_LIBRARY, cores, family, find_launcher, last_line, probe, run_ranks
 
 REQUIRED = ("numpy", "scipy", "scikit-fem", "meshio", "h5py", "threadpoolctl", "mpi4py", "petsc4py")
 OPTIONAL = ("jax", "torch", "matplotlib", "pymetis")
@@ -70,7 +70,7 @@ def inspect(ranks: int = 2) -> Environment:
     installed = versions()
     blas, pools = _numerics(ranks)
     mpi, library = _mpi(installed)
-    start = _launch(ranks) if library else ([], [])
+    start = _launch(ranks, library["library"]) if library else ([], [])
     petsc, usable = _petsc(installed, library)
     listing = [(name, ", ".join(f"{key} {installed.get(key, '-')}" for key in keys)) for name, keys in (
         ("packages", REQUIRED), ("optional", OPTIONAL))]  # fmt: skip
@@ -111,7 +111,7 @@ def _mpi(installed: dict[str, str]) -> tuple[Part, dict[str, Any]]:
     return ([("MPI", f"mpi4py {state}")], [f"mpi4py {state}: {error}\n  Try: {remedy}"]), {}
 
 
-def _launch(ranks: int) -> Part:
+def _launch(ranks: int, library: str) -> Part:
     try:
         launcher = find_launcher()
         result = run_ranks(ranks, ["-c", _SIZES], timeout=60)
@@ -123,11 +123,15 @@ def _launch(ranks: int) -> Part:
     if sizes == [ranks] * ranks:
         return facts, []
     if sizes == [1] * ranks:
+        effect = f"every rank sees size 1, so {ranks} copies run instead of {ranks} ranks"
+    else:
+        effect = f"{ranks} ranks do not start (exit code {result.returncode}: {last_line(result.stderr)})"
+    if sizes == [1] * ranks or launcher.family != family(library):
         return facts, [
-            f"{name} belongs to another MPI than mpi4py: every rank sees size 1, so N copies run instead of N ranks\n"
-            "  Try: the launcher of mpi4py's own MPI (above), named in $MPIEXEC"
+            f"{name} belongs to another MPI than mpi4py ({library}): {effect}\n"
+            "  Try: install the launcher of mpi4py's own MPI, or name it in $MPIEXEC"
         ]
-    return facts, [f"{name} cannot start {ranks} ranks (exit code {result.returncode}): {last_line(result.stderr)}"]
+    return facts, [f"{name}: {effect}"]
 
 
 def _petsc(installed: dict[str, str], library: dict[str, Any]) -> tuple[Part, bool]:

@@ -55,8 +55,8 @@ def probe(code: str) -> tuple[dict[str, Any], str]:
 
 
 def last_line(text: str) -> str:
-    """The last line that says something, as of a traceback."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    """The last line that says something, as of a traceback; not a ruler."""
+    lines = [line.strip() for line in text.splitlines() if line.strip(" -=*")]
     return lines[-1] if lines else "no message"
 
 
@@ -124,7 +124,8 @@ def find_launcher() -> Launcher:
     """
     ours = family(probe(MPI_LIBRARY)[0].get("library", ""))
     names = ["mpiexec", "mpirun", "mpirun.openmpi", "mpirun.mpich", "mpiexec.hydra"]
-    path = os.pathsep.join([str(Path(sys.base_prefix) / "bin"), os.environ.get("PATH", os.defpath)])
+    beside = [str(Path(prefix) / "bin") for prefix in (sys.prefix, sys.base_prefix)]
+    path = os.pathsep.join([*beside, os.environ.get("PATH", os.defpath)])
     wanted = [os.environ["MPIEXEC"]] if os.environ.get("MPIEXEC") else names
     found = [place for name in wanted if (place := shutil.which(name, path=path))]
     launchers = [Launcher(place, family(_output([place, "--version"]))) for place in dict.fromkeys(found)]
