@@ -4,6 +4,7 @@ from .autodiff import Autodiff
 from .base import Ansatz, unit
 from .check import AnsatzReport, check_ansatz
 from .compose import Product, Sum
+from .finite_element import FiniteElement
 from .gaussian import GaussianMixture, PeriodicGaussianMixture
 from .known import Known, Polynomial
 from .stack import Stack
@@ -16,6 +17,7 @@ __all__ = [
     "Ansatz",
     "AnsatzReport",
     "Autodiff",
+    "FiniteElement",
     "Frozen",
     "GaussianMixture",
     "Known",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from scipy.sparse import block_diag, csr_array
 
 from .base import Alpha, Ansatz, Array
 from .compose import Index, common_dim, consecutive, layout
@@ -48,6 +50,14 @@ class Stack(Ansatz):
         self.size = max((part.stop for part, _ in self._slices.values()), default=0)
         self.shape = (self._rows[-1].stop,)
         self.dtype = complex if any(part.dtype is complex for part in components) else float
+        sparse: list[Any] = [getattr(part, "sparse_tangent", None) for part in components]
+        if not shared and all(sparse):
+
+            def sparse_tangent(theta: Array, x: Array) -> Any:
+                parts = zip(sparse, self._index, strict=True)
+                return csr_array(block_diag([tangent(theta[index], x) for tangent, index in parts]))
+
+            self.sparse_tangent = sparse_tangent
 
     @property
     def blocks(self) -> tuple[tuple[Index, slice], ...]:

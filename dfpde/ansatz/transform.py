@@ -133,30 +133,45 @@ class Frozen(Ansatz):
         All its parameters; the fixed ones are taken from here (copied).
     names : sequence of str
         Blocks to fix, names of ``ansatz.slices()``; ``"left"`` stands for all of ``"left.…"``.
+    indices : array of int, optional
+        Single parameters to fix, for example the degrees of freedom on a boundary; what is left of a block is
+        flat.
 
     Raises
     ------
     ParameterError
-        A name that fits no block.
+        A name that fits no block, or an index outside 0 … p − 1.
 
     Examples
     --------
     Gaussians that do not move: ``Frozen(mixture, theta, ("centers", "scales"))``.
     """
 
-    def __init__(self, ansatz: Ansatz, theta: Array, names: Sequence[str]) -> None:
-        self.ansatz, self.names = ansatz, tuple(names)
+    def __init__(self, ansatz: Ansatz, theta: Array, names: Sequence[str] = (), indices: Any = ()) -> None:
+        self.ansatz = ansatz
         self.dim, self.shape, self.dtype = ansatz.dim, ansatz.shape, ansatz.dtype
         self._theta = np.array(ansatz.check_theta(theta))
         blocks = ansatz.slices()
         unknown = [name for name in names if not any(_below(block, name) for block in blocks)]
         if unknown:
             raise ParameterError(f"no parameter block is named {unknown}", f"fix some of {sorted(blocks)}")
-        free = {block: where for block, where in blocks.items() if not any(_below(block, name) for name in names)}
-        self._free = np.concatenate([np.empty(0, np.intp), *(np.arange(w.start, w.stop) for w, _ in free.values())])
+        fixed = np.zeros(ansatz.size, bool)
+        for block, (part, _) in blocks.items():
+            fixed[part] = any(_below(block, name) for name in names)
+        fixed[_checked(indices, ansatz.size)] = True
+        self._free = np.flatnonzero(~fixed)
         self.size = self._free.size
-        places = consecutive([where.stop - where.start for where, _ in free.values()])
-        self._slices = {block: (place, free[block][1]) for block, place in zip(free, places, strict=True)}
+        counts = {block: int(np.sum(~fixed[part])) for block, (part, _) in blocks.items()}
+        left = {block: count for block, count in counts.items() if count}
+        shapes = [
+            shape if left[b] == part.stop - part.start else (left[b],)
+            for b, (part, shape) in blocks.items()
+            if b in left
+        ]
+        self._slices = dict(zip(left, zip(consecutive(list(left.values())), shapes, strict=True), strict=True))
+        sparse = getattr(ansatz, "sparse_tangent", None)
+        if sparse is not None:
+            self.sparse_tangent = lambda theta, x: sparse(self.full(theta), x)[:, self._free]
 
     def full(self, theta: Array) -> Array:
         """All parameters of the ansatz inside, shape (p of that ansatz,)."""
@@ -203,6 +218,13 @@ class Frozen(Ansatz):
 
     def slices(self) -> Mapping[str, tuple[slice, tuple[int, ...]]]:
         return self._slices
+
+
+def _checked(indices: Any, size: int) -> Array:
+    chosen = np.asarray(indices, np.intp).reshape(-1)
+    if chosen.size and not (chosen.min() >= 0 and chosen.max() < size):
+        raise ParameterError(f"indices from {chosen.min()} to {chosen.max()}", f"give indices in 0 … {size - 1}")
+    return chosen
 
 
 def _below(block: str, name: str) -> bool:
