@@ -1,0 +1,95 @@
+"""The inertial Dirac–Frenkel equation itself, as a first-order system for (θ, v):
+
+    θ̇ = v,      μ D² v̇ = −κ D² v − Jᵀ(J v − f)
+
+without the implicit Euler step in the velocity that `dfpde.Inertia` makes of it.  It shows what a scheme of high order
+does to the equation with mass (energy balance, limit μ → 0), at the price of stiffness: explicit schemes need
+h σ²_max/μ below about 2.8 (Runge–Kutta 4), so a mass far larger than one would use to compute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ParameterError
+from ..inertia import Inertia, Regularization, StageContext
+from ..leastsquares import Solver
+from ..problem import Problem, StageSystem
+from .explicit import Step
+from .state import State
+from .tableaus import Tableau
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ContinuousInertia:
+    """Explicit Runge–Kutta scheme for (θ, v); an `Integrator` that asks for `Inertia` with a positive mass.
+
+    v starts from the state's velocity; a state without one gets the velocity of `Inertia` at rest.
+
+    Parameters
+    ----------
+    tableau : Tableau
+        Scheme; first-same-as-last is not made use of.
+    observe : callable or None
+        (stage, system, v) called at every stage, for instruments.
+    """
+
+    tableau: Tableau
+    observe: Callable[[int, StageSystem, Array], None] | None = None
+
+    @property
+    def order(self) -> int:
+        """Order of the solution."""
+        return self.tableau.order
+
+    @property
+    def error_order(self) -> int | None:
+        """Order of the embedded solution, None without one."""
+        return None if self.tableau.b_hat is None else self.tableau.embedded_order
+
+    def step(self, problem: Problem, solver: Solver, inertia: Regularization, state: State, dt: float) -> Step:
+        """See `Integrator`.
+
+        Raises
+        ------
+        ParameterError
+            The regularization is not `Inertia` with a positive mass.
+        """
+        mass, friction = getattr(inertia, "mass", 0.0), getattr(inertia, "friction", 0.0)
+        if not (isinstance(inertia, Inertia) and mass > 0):
+            raise ParameterError(f"the continuous equation with {inertia}", "dfpde.Inertia(mass, friction) with mass > 0")
+        tableau, p = self.tableau, state.theta.size
+        v, k, defects = np.zeros((tableau.stages, p)), np.zeros((tableau.stages, p)), np.zeros(tableau.stages)
+        start = state.velocity
+        for i in range(tableau.stages):
+            row = np.asarray(tableau.a[i])
+            t, theta = state.t + tableau.c[i] * dt, state.theta + dt * (row @ v[:i] if i else 0.0)
+            system = problem.system(t, theta)
+            if start is None:
+                context = StageContext(t, dt, tableau.stages, state.step, i)
+                start = inertia.velocity(system, None, solver, context).value
+            v[i] = start + dt * (row @ k[:i]) if i else start
+            k[i], defects[i] = acceleration(system, v[i], mass, friction)
+            if self.observe is not None:
+                self.observe(i, system, v[i])
+        b, weights = np.asarray(tableau.b), tableau.error_weights
+        tangent = system.tangent
+        error = float("nan") if weights is None else tangent.norm(tangent.apply(dt * (weights @ v)))
+        theta, velocity = state.theta + dt * (b @ v), v[0] + dt * (b @ k)
+        return Step(theta, velocity, velocity, True, error, float(np.abs(b) @ defects / np.abs(b).sum()), float(defects[-1]))
+
+
+def acceleration(system: StageSystem, v: Array, mass: float, friction: float) -> tuple[Array, float]:
+    """v̇ = −(κ v + D⁻² Jᵀ(J v − f))/μ and the defect ‖J v − f‖; collective."""
+    residual = system.tangent.apply(v) - system.rhs
+    force = system.tangent.adjoint(residual)
+    if system.scale is not None:
+        force = force / system.scale**2
+    return -(friction * v + force) / mass, system.tangent.norm(residual)
