@@ -1,0 +1,125 @@
+"""``python -m dfpde``: facts for a bug report on whole and on broken installations, and starting ranks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from dfpde import environment, launch
+from dfpde.cli import main
+
+
+def dfpde(*words, **variables):
+    command = [sys.executable, "-m", "dfpde", *words]
+    return subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=120)
+
+
+def broken(folder, package, line):
+    """PYTHONPATH under which importing this package fails with the given statement."""
+    (folder / package).mkdir()
+    (folder / package / "__init__.py").write_text(line)
+    return str(folder)
+
+
+def fake_launcher(folder, version, start):
+    """A launcher that says which MPI it is of, and starts ``"$@"`` as the shell lines do."""
+    path = folder / "mpiexec"
+    path.write_text(f'#!/bin/bash\nif [ "$1" = --version ]; then echo "{version}"; exit; fi\n{start}\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_info_names_what_a_bug_report_needs():
+    result = dfpde("info")
+    assert result.returncode == 0, result.stdout + result.stderr
+    for word in ("dfpde", "Python", "numpy", "petsc4py", "jax", "MPI", "launcher", "float64 scalars", "BLAS of PETSc"):
+        assert word in result.stdout
+    assert "2 ranks see sizes [2, 2]" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("raise ImportError('libpetsc.so: cannot open shared object file')", "libpetsc.so: cannot open shared object"),
+        ("import os; os.abort()", "ended by signal 6"),
+        ("raise ModuleNotFoundError(\"No module named 'petsc4py'\")", "No module named 'petsc4py'"),
+    ],
+)
+def test_info_works_without_petsc4py(tmp_path, line, says):
+    result = dfpde("info", PYTHONPATH=broken(tmp_path, "petsc4py", line))
+    assert result.returncode == 1
+    assert "WARNING: petsc4py" in result.stdout and says in result.stdout and "docs/installation.md" in result.stdout
+    assert "2 ranks see sizes [2, 2]" in result.stdout, result.stdout  # the rest is still reported
+
+
+def test_info_works_without_mpi4py(tmp_path):
+    result = dfpde("info", PYTHONPATH=broken(tmp_path, "mpi4py", "raise ImportError('libmpi.so.40: not found')"))
+    assert result.returncode == 1
+    assert "WARNING: mpi4py" in result.stdout and "libmpi.so.40: not found" in result.stdout
+
+
+def test_petsc4py_of_another_numpy_is_explained():
+    error = "ValueError: numpy.dtype size changed, may indicate binary incompatibility. Expected 96 from C header"
+    _, (warning,) = environment._no_petsc({"numpy": "2.1.0", "petsc4py": "3.18.5"}, error)
+    assert "built for NumPy 1" in warning and 'pip install "numpy<2"' in warning
+
+
+def test_launcher_of_another_mpi_is_named(tmp_path, monkeypatch):
+    copies = 'shift 2; for i in 1 2; do echo "<size 1>"; done'
+    monkeypatch.setenv("MPIEXEC", fake_launcher(tmp_path, "HYDRA build details", copies))
+    _, (warning,) = environment._launch(2, "Open MPI v4.1.4")
+    assert "belongs to another MPI" in warning and "every rank sees size 1" in warning
+
+
+def test_launcher_that_fails_is_reported(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPIEXEC", fake_launcher(tmp_path, "Open MPI", 'echo "no slots" >&2; exit 7'))
+    _, (warning,) = environment._launch(2, "Open MPI v4.1.4")
+    assert "exit code 7: no slots" in warning
+
+
+def test_threads_times_ranks_beyond_the_cores_are_reported(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    assert environment._numerics(launch.cores())[1] == []
+    _, (warning,) = environment._numerics(launch.cores() + 1)
+    assert "OMP_NUM_THREADS=1" in warning
+
+
+def test_mpirun_shares_out_the_cores_and_passes_the_exit_code(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    n = launch.cores() + 1
+    code = "import os; from mpi4py import MPI; os.write(1, b'%d:%s;' % (MPI.COMM_WORLD.size, os.environb[b'{}']))"
+    result = dfpde("mpirun", "-n", str(n), "--", "-c", code.format("OMP_NUM_THREADS"))
+    assert result.stdout == f"{n}:1;" * n, result.stdout + result.stderr
+    assert dfpde("mpirun", "-n", "2", "--", "-c", "raise SystemExit(3)").returncode == 3
+
+
+def test_no_launcher_is_an_error_with_a_remedy(monkeypatch, capsys):
+    monkeypatch.setenv("MPIEXEC", "no-such-launcher")
+    assert main(["mpirun", "-n", "2", "script.py"]) == 1
+    assert "MissingDependency" in (message := capsys.readouterr().err) and "MPIEXEC" in message
+
+
+def test_ranks_that_hang_are_ended_in_time(mpirun):
+    with pytest.raises(subprocess.TimeoutExpired):
+        mpirun(2, ["-c", "import time; from mpi4py import MPI; time.sleep(60)"], timeout=3)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["inof"], "did you mean 'info'?"),
+        (["mpirn", "-n", "2"], "did you mean 'mpirun'?"),
+        (["mpirun", "-n", "0", "script.py"], "0 is not a number of ranks"),
+        (["mpirun", "script.py"], "required: -n"),
+        ([], "required: COMMAND"),
+    ],
+)
+def test_misuse_is_explained(words, says, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    assert says in capsys.readouterr().err
