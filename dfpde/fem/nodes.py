@@ -1,0 +1,159 @@
+"""Degrees of freedom spread over ranks, and sums of what the ranks know of them.
+
+    A = Σ_r P_rᵀ A_r P_r,        b = Σ_r P_rᵀ b_r
+
+A_r and b_r are *sub-assembled*: rank r sums over its own cells only.  P_r picks the n_r degrees of freedom that these
+cells touch; those on the border of a part belong to several ranks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+from scipy import sparse
+from skfem.assembly.form.coo_data import COOData
+
+from ..collective import finite, together
+from ..errors import ParameterError, ShapeError
+from ..leastsquares.petsc import PETSc
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """Degrees of freedom that this rank touches: P_r and where they are.
+
+    Creating one is collective; a rank may have none.
+
+    Parameters
+    ----------
+    x : (dim, n) array
+        Their locations.
+    comm : MPI.Comm
+    numbers : (n,) array of int, optional
+        Their numbers among all degrees of freedom 0 … size − 1; by default consecutive over the ranks, so that
+        every degree of freedom belongs to one rank.
+
+    Attributes
+    ----------
+    size : int
+        Degrees of freedom on all ranks.
+
+    Raises
+    ------
+    ShapeError, ParameterError, NonFiniteError
+        On all ranks: shapes that do not match, a number used twice on a rank, a number nobody has.
+    """
+
+    x: Array
+    comm: MPI.Comm
+    numbers: Array = None  # type: ignore[assignment]
+    size: int = field(init=False)
+    _petsc: Any = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        with together(self.comm):
+            x = np.ascontiguousarray(self.x, dtype=float)
+            if x.ndim != 2:
+                raise ShapeError(f"locations of shape {x.shape}", "give x (dim, n), points last")
+            given = None if self.numbers is None else np.asarray(self.numbers)
+            if given is not None and (given.shape != (x.shape[1],) or np.unique(given).size != given.size):
+                raise ShapeError(
+                    f"{np.unique(given).size} different numbers of shape {given.shape} for {x.shape[1]} degrees of freedom",
+                    "one number for each, none twice",
+                )
+        finite(self.comm, "locations of all degrees of freedom", x=x)
+        numbers = self._consecutive(x.shape[1]) if self.numbers is None else given
+        numbers = np.asarray(numbers, dtype=PETSc.IntType)
+        size = self.comm.allreduce(int(numbers.max(initial=-1)) + 1, op=MPI.MAX)
+        for name, value in {"x": x, "numbers": numbers, "size": size}.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "_petsc", self._objects())
+        with together(self.comm):
+            self._complete()
+
+    def _consecutive(self, n: int) -> Array:
+        before = self.comm.exscan(n) if self.comm.rank else 0
+        return np.arange(before, before + n)
+
+    def _objects(self) -> Any:
+        """What scikit-fem's `COOData.topetsc` wants to know, and the scatter between local and distributed vectors."""
+        index = PETSc.IS().createGeneral(self.numbers, comm=self.comm)
+        total = PETSc.Vec().createMPI(self.size, comm=self.comm)
+        local = PETSc.Vec().createSeq(self.n)
+        return SimpleNamespace(
+            _comm=PETSc.Comm(self.comm),
+            _nglob=self.size,
+            _lgmap=PETSc.LGMap().create(self.numbers, bsize=1, comm=self.comm),
+            total=total,
+            local=local,
+            scatter=PETSc.Scatter().create(local, None, total, index),
+        )
+
+    def _complete(self) -> None:
+        count = self.sum(np.ones(self.n)).getArray()
+        if np.any(count == 0):
+            missing = np.flatnonzero(count == 0) + self._petsc.total.getOwnershipRange()[0]
+            raise ParameterError(
+                f"{missing.size} of {self.size} degrees of freedom belong to no rank, first {missing[:5].tolist()}",
+                "numbers of all ranks together must cover 0 … size − 1",
+            )
+
+    @property
+    def n(self) -> int:
+        """Degrees of freedom on this rank, those of the border included."""
+        return int(self.x.shape[1])
+
+    @property
+    def dim(self) -> int:
+        """Space dimension."""
+        return int(self.x.shape[0])
+
+    def matrix(self, local: Any) -> Any:
+        """Σ_r P_rᵀ A_r P_r as a distributed PETSc matrix, by scikit-fem's ``topetsc``; collective.
+
+        Parameters
+        ----------
+        local : scipy sparse (n, n) or skfem COOData
+            A_r, for example ``BilinearForm(...).elemental(basis)``.
+
+        Raises
+        ------
+        ShapeError
+            Not (n, n) on some rank.
+        """
+        with together(self.comm):
+            if not isinstance(local, COOData):
+                coo = sparse.coo_array(local)
+                local = COOData(np.array([coo.row, coo.col]), coo.data, coo.shape, None)
+            self._fits(local.shape, (self.n, self.n), "matrix")
+        return local.topetsc(self._petsc)
+
+    def sum(self, local: Array) -> Any:
+        """Σ_r P_rᵀ b_r as a new distributed PETSc vector; collective."""
+        p = self._petsc
+        total = p.total.duplicate()
+        total.set(0.0)
+        p.local.getArray()[:] = local
+        p.scatter.scatter(p.local, total, addv=PETSc.InsertMode.ADD)
+        return total
+
+    def spread(self, total: Any) -> Array:
+        """P_r x: this rank's values (n,) of a distributed PETSc vector; collective."""
+        p = self._petsc
+        p.scatter.scatter(total, p.local, addv=PETSc.InsertMode.INSERT, mode=PETSc.ScatterMode.REVERSE)
+        values: Array = p.local.getArray().copy()
+        return values
+
+    def _fits(self, shape: tuple[int, ...], expected: tuple[int, ...], what: str) -> None:
+        if tuple(shape) != expected:
+            raise ShapeError(
+                f"a local {what} of shape {tuple(shape)} on rank {self.comm.rank}, which has {self.n} degrees of freedom",
+                f"give {expected}: sums over the rank's own cells, in the order of the local degrees of freedom",
+            )

@@ -1,0 +1,265 @@
+"""An existing finite-element model, followed by a nonlinear ansatz.
+
+    M U̇ = F(t, U),   U = Φ(θ) at the nodes,   θ̇ = argmin_v ‖J v − M⁻¹F‖²_M + ε²‖v − ρa‖²,   ‖U‖²_M = Uᵀ M U
+
+F is what the finite-element code assembles: weak forms, with boundary terms and discontinuous coefficients; the ansatz is
+only evaluated at the nodes.  M⁻¹F is found by PETSc (conjugate gradients with Jacobi: mass matrices are well conditioned
+after scaling by their diagonal, Wathen 1987) rather than avoided, because the defect ‖J v − M⁻¹F‖_M, on which step
+control and error bounds rest, is not known without it; the solve is cheap beside the least squares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+from scipy import sparse
+
+from ..ansatz.base import Ansatz
+from ..calculus import Field
+from ..collective import finite, together
+from ..errors import ParameterError, ShapeError
+from ..leastsquares import MetricRows, Rows, SparseRows, Tangent, real_rows
+from ..problem import Condition, StageSystem
+from .linear import LinearSolver
+from .mass import assembled_root, square_root
+from .nodes import Nodes
+
+Array = NDArray[Any]
+Load = Callable[[float, Array], Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Fixed:
+    """Essential conditions U_D = g(t) of the finite-element model: the rows D of M U̇ = F are replaced by U̇_D = ġ.
+
+    Attributes
+    ----------
+    nodes : (d,) array of int
+        This rank's local numbers of the degrees of freedom D; one on a border must be given by every rank that has it.
+    rate : callable or None
+        (t, x (dim, d)) -> ġ, shape (*shape, d); None is zero (values constant in time).
+    """
+
+    nodes: Array
+    rate: Callable[[float, Array], Array] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SemiDiscrete:
+    """M U̇ = F(t, U) for U = Φ(θ), in the norm of M: has the interface of `Problem`.
+
+    Parameters
+    ----------
+    ansatz : Ansatz
+    mass : scipy sparse (n, n) or PETSc.Mat
+        M of one component.  SciPy: this rank's sub-assembled part (serial: the whole matrix); PETSc: assembled and
+        distributed by rows, the nodes being those of the rank's own rows.
+    rhs : callable
+        F(t, U): U (*shape, n) at this rank's nodes -> its sub-assembled part of F, (*shape, n).  With a sub-assembled
+        stiffness matrix ``lambda t, U: -(K @ U)`` is complete on any number of ranks.
+    nodes : Nodes
+        Where this rank's degrees of freedom are, and their numbers.
+    conditions : tuple of Condition
+        Further rows, for example `Dirichlet` on a boundary quadrature.
+    fixed : Fixed or None
+        Essential conditions of the model.
+    scale : (p,) array or None
+        Diagonal of the parameter metric, as in `Problem`.
+    prefix : str
+        PETSc options of the solve with M.
+
+    Raises
+    ------
+    ShapeError
+        Sizes of ansatz, mass and nodes that do not match.
+    MassError
+        M is singular, indefinite or not symmetric.
+    """
+
+    ansatz: Ansatz
+    mass: Any
+    rhs: Load
+    nodes: Nodes
+    conditions: tuple[Condition, ...] = ()
+    fixed: Fixed | None = None
+    scale: Array | None = None
+    prefix: str = "dfpde_fem_mass_"
+    metric: Nodes = field(init=False, repr=False)
+    _root: sparse.csr_array = field(init=False, repr=False)
+    _inverse: _Inverse = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        assembled = hasattr(self.mass, "getOwnershipRange")
+        with together(self.comm):
+            self._check(assembled)
+        if assembled:
+            metric, root = assembled_root(self.mass, self.nodes)
+            matrix = self.mass
+        else:
+            with together(self.comm):
+                metric, root = self.nodes, square_root(self.mass)
+            matrix = self.nodes.matrix(self.mass)
+        pair = 2 if np.dtype(self.ansatz.dtype).kind == "c" else 1
+        wide = sparse.kron(sparse.eye_array(int(np.prod(self.ansatz.shape))), sparse.kron(root, sparse.eye_array(pair)))
+        object.__setattr__(self, "metric", metric)
+        object.__setattr__(self, "_root", sparse.csr_array(wide))
+        object.__setattr__(self, "_inverse", _Inverse(matrix, metric, self.fixed, self.prefix))
+
+    def _check(self, assembled: bool) -> None:
+        if self.ansatz.dim != self.nodes.dim:
+            raise ShapeError(
+                f"the ansatz lives in {self.ansatz.dim} dimensions, the nodes in {self.nodes.dim}", "the same space for both"
+            )
+        sizes = self.mass.getSizes() if assembled else (self.mass.shape, self.mass.shape)
+        expected = (self.nodes.size,) * 2 if assembled else (self.nodes.n,) * 2
+        found = (sizes[0][1], sizes[1][1]) if assembled else tuple(self.mass.shape)
+        if found != expected:
+            raise ShapeError(
+                f"a mass matrix of shape {found} on rank {self.comm.rank} for {self.nodes.n} nodes, {self.nodes.size} on all",
+                "SciPy: rows and columns of the rank's nodes; PETSc: of all nodes",
+            )
+        if self.scale is not None and self.scale.shape != (self.ansatz.size,):
+            raise ShapeError(f"scale has shape {self.scale.shape}", f"one number for each of {self.ansatz.size} parameters")
+
+    @property
+    def comm(self) -> MPI.Comm:
+        """Communicator of the nodes."""
+        return self.nodes.comm
+
+    @property
+    def points(self) -> Array:
+        """This rank's nodes (dim, n) of the norm."""
+        return self.metric.x
+
+    def field(self, state: Any, x: Array | None = None) -> Field:
+        """u = Φ(θ) at the nodes (or at x); `state` is a State or θ itself."""
+        theta = self.ansatz.check_theta(getattr(state, "theta", state))
+        return Field(self.ansatz, theta, self.points if x is None else self.ansatz.check_points(x))
+
+    def weigh(self, values: Array) -> Array:
+        """Rows R U of nodal values (*shape, n): their Euclidean norm over all ranks is ‖U‖_M."""
+        rows: Array = self._root @ real_rows(values)
+        return rows
+
+    def norm(self, theta: Array) -> float:
+        """‖Φ(θ)‖_M; collective."""
+        return self.distance(self.ansatz.value(theta, self.points))
+
+    def distance(self, values: Array) -> float:
+        """‖U‖_M of nodal values (*shape, n) at `points`; collective."""
+        rows = self.weigh(values)
+        return float(np.sqrt(self.comm.allreduce(float(rows @ rows))))
+
+    def tangent(self, theta: Array) -> Tangent:
+        """R J(θ) without conditions; collective in its errors."""
+        with together(self.comm):
+            block = self._block(theta)
+        return Tangent((block,), self.comm)
+
+    def velocity(self, t: float, values: Array) -> Array:
+        """M⁻¹ F(t, U) at this rank's nodes, for nodal values U (*shape, n); collective.
+
+        Raises
+        ------
+        ShapeError, NonFiniteError, SolverError
+        """
+        with together(self.comm):
+            load = np.asarray(self.rhs(t, values[..., : self.nodes.n]))
+            expected = (*self.ansatz.shape, self.nodes.n)
+            if load.shape != expected or (np.iscomplexobj(load) and np.dtype(self.ansatz.dtype).kind != "c"):
+                raise ShapeError(
+                    f"F(t, U) of shape {load.shape} and dtype {load.dtype}, the nodal values have shape {expected}",
+                    "one number for each component and node, nodes last; complex only with a complex ansatz",
+                )
+        finite(self.comm, "look at the assembly of F and at U", F=load)
+        found = self._inverse.apply(t, load.reshape(-1, self.nodes.n))
+        return found.reshape(*self.ansatz.shape, self.metric.n)
+
+    def system(self, t: float, theta: Array) -> StageSystem:
+        """Rows of the model and of the conditions at (t, θ); collective.
+
+        Raises
+        ------
+        ShapeError, NonFiniteError, SolverError
+        Exception
+            Whatever F or the ansatz raises on some rank, on all ranks.
+        """
+        with together(self.comm):
+            values = self.ansatz.value(theta, self.points)
+        velocity = self.velocity(t, values)
+        with together(self.comm):
+            blocks, rhs = [self._block(theta)], [self.weigh(velocity.astype(self.ansatz.dtype, copy=False))]
+            for condition in self.conditions:
+                block, target = condition.rows(t, theta, self.ansatz)
+                blocks.append(block)
+                rhs.append(target)
+        return StageSystem(Tangent(tuple(blocks), self.comm), np.concatenate(rhs), self.scale)
+
+    def _block(self, theta: Array) -> Rows:
+        sparse_tangent = getattr(self.ansatz, "sparse_tangent", None)
+        if sparse_tangent is not None:
+            rows = sparse.csr_array(self._root @ sparse_tangent(theta, self.points))
+            return SparseRows(rows, np.ones(rows.shape[0]))
+        return MetricRows(real_rows(self.ansatz.tangent(theta, self.points), 1), self._root)
+
+
+class _Inverse:
+    """F ↦ M⁻¹F, or with essential conditions f_D = ġ, f_I = M_II⁻¹ (F_I − M_ID ġ)."""
+
+    def __init__(self, matrix: Any, nodes: Nodes, fixed: Fixed | None, prefix: str) -> None:
+        self.nodes, self.fixed, self.matrix = nodes, fixed, matrix
+        if fixed is not None:
+            with together(nodes.comm):
+                chosen = np.asarray(fixed.nodes)
+                inside = chosen.dtype.kind in "iu" and chosen.ndim == 1 and np.all((chosen >= 0) & (chosen < nodes.n))
+                if not inside and chosen.size:
+                    raise ParameterError(
+                        f"fixed nodes {chosen.dtype} of shape {chosen.shape}", f"local numbers 0 … {nodes.n - 1}"
+                    )
+                self.chosen = chosen.astype(int)
+            mark = np.zeros(nodes.n)
+            mark[self.chosen] = 1.0
+            self.mark = nodes.sum(mark)
+            first = self.mark.getOwnershipRange()[0]
+            rows = np.flatnonzero(self.mark.getArray()).astype(nodes.numbers.dtype) + first
+            self.times = np.maximum(nodes.spread(self.mark), 1.0)
+            matrix = matrix.copy()
+            matrix.zeroRowsColumns(rows, 1.0)
+        self.solver = LinearSolver(matrix, prefix)
+
+    def apply(self, t: float, loads: Array) -> Array:
+        nodes = self.nodes
+        parts = np.concatenate([loads.real, loads.imag]) if np.iscomplexobj(loads) else loads
+        padded = np.zeros((len(parts), nodes.n))
+        padded[:, : parts.shape[1]] = parts
+        rates = self._rates(t, loads)
+        found = np.array([self._one(load, rate) for load, rate in zip(padded, rates, strict=True)])
+        return found[: len(loads)] + 1j * found[len(loads) :] if np.iscomplexobj(loads) else found
+
+    def _rates(self, t: float, loads: Array) -> Array:
+        complex_ = np.iscomplexobj(loads)
+        rates = np.zeros((len(loads) * (1 + complex_), self.nodes.n))
+        if self.fixed is not None and self.fixed.rate is not None:
+            with together(self.nodes.comm):
+                given = np.asarray(self.fixed.rate(t, self.nodes.x[:, self.chosen]))
+                given = np.broadcast_to(given, (*loads.shape[:-1], self.chosen.size) if given.ndim > 1 else self.chosen.size)
+                rates[: len(loads), self.chosen] = given.real
+                if complex_:
+                    rates[len(loads) :, self.chosen] = given.imag
+            finite(self.nodes.comm, "look at the rate of the fixed values", rate=rates)
+        return rates
+
+    def _one(self, load: Array, rate: Array) -> Array:
+        total = self.nodes.sum(load)
+        if self.fixed is None:
+            return self.nodes.spread(self.solver.solve(total))
+        known = self.nodes.sum(rate / self.times)  # a node on a border is given by each of its ranks
+        total -= self.matrix * known
+        free = self.mark.getArray(readonly=True) == 0
+        total.getArray()[:] *= free
+        return self.nodes.spread(self.solver.solve(total) + known)

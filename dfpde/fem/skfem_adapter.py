@@ -1,0 +1,206 @@
+"""scikit-fem spaces on distributed meshes: forms assembled by each rank on its own cells, summed by PETSc."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import skfem
+from mpi4py import MPI
+from numpy.typing import NDArray
+from scipy import sparse
+from skfem.generic_utils import OrientedBoundary
+
+from ..cells import rule
+from ..collective import together
+from ..errors import MeshError, ParameterError
+from ..mesh import Mesh
+from ..quadrature import Quadrature
+from .nodes import Nodes
+from .partition import shared_numbers
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """A scikit-fem element on a distributed mesh.
+
+    Creating one is collective.  Any element whose degrees of freedom sit at vertices, edges, facets and in cells (P1,
+    P2, Q1, Q2, …) on straight cells.
+
+    Parameters
+    ----------
+    mesh : Mesh
+        From `partition` (short borders) or `Mesh.from_skfem`, `read_mesh` (contiguous blocks).
+    element : skfem.Element
+    intorder : int, optional
+        Degree to which forms are integrated exactly, by default twice the polynomial degree; with dfpde's rules
+        (`dfpde.cells.rule`), because some of scikit-fem's have negative weights.
+
+    Attributes
+    ----------
+    basis : skfem.CellBasis or None
+        Of this rank's cells; None on a rank without cells.
+    nodes : Nodes
+        This rank's degrees of freedom, in the order of `basis`.
+    quadrature : Quadrature
+        The points of `basis`, cell by cell.
+
+    Raises
+    ------
+    MeshError
+        On all ranks: curved cells.
+    """
+
+    mesh: Mesh
+    element: skfem.Element
+    intorder: int | None = None
+    basis: Any = field(init=False)
+    nodes: Nodes = field(init=False)
+    quadrature: Quadrature = field(init=False)
+
+    def __post_init__(self) -> None:
+        mesh, local, basis = self.mesh, self.mesh.local, None
+        with together(mesh.comm):
+            if local is not None and local.t.max(initial=-1) + 1 != local.doflocs.shape[1]:
+                raise MeshError(f"{type(local).__name__} has curved cells", "use first-order cells")
+            if local is not None:
+                basis = skfem.CellBasis(local, self.element, quadrature=rule(self.element.refdom, self._order))
+            keys, x = self._keys(basis)
+        numbers = shared_numbers(keys, mesh.comm)
+        object.__setattr__(self, "basis", basis)
+        object.__setattr__(self, "nodes", Nodes(x, mesh.comm, numbers))
+        points, w = np.zeros((mesh.dim, 0)), np.zeros(0)
+        if basis is not None:
+            points, w = np.asarray(basis.global_coordinates()).reshape(mesh.dim, -1), basis.dx.ravel()
+        object.__setattr__(self, "quadrature", Quadrature(points, w, mesh.comm))
+
+    @classmethod
+    def serial(cls, mesh: skfem.Mesh, element: skfem.Element, intorder: int | None = None) -> Space:
+        """On one rank (``MPI.COMM_SELF``): degrees of freedom are numbered as by ``skfem.Basis(mesh, element)``."""
+        return cls(Mesh.from_skfem(mesh, MPI.COMM_SELF), element, intorder)
+
+    def _keys(self, basis: Any) -> tuple[Array, Array]:
+        """Name of each local degree of freedom: its kind, and the sorted vertices (or the cell) it sits on."""
+        width = 1 + 4
+        if basis is None:
+            return np.zeros((width, 0), np.int64), np.zeros((self.mesh.dim, 0))
+        local, ids, dofs = self.mesh.local, self.mesh.vertex_ids, basis.dofs
+        keys = np.full((width, basis.N), -1, dtype=np.int64)
+        own = (self.mesh.first_cell + np.arange(local.nelements))[None]
+        tables = (
+            (dofs.nodal_dofs, ids[None]),
+            (dofs.edge_dofs, np.sort(ids[local.edges], axis=0) if dofs.edge_dofs is not None and dofs.edge_dofs.size else None),
+            (dofs.facet_dofs, np.sort(ids[local.facets], axis=0) if dofs.facet_dofs.size else None),
+            (dofs.interior_dofs, own),
+        )
+        kind = 0
+        for table, where in tables:
+            for numbers in table if table is not None and where is not None else ():
+                keys[0, numbers] = kind
+                keys[1 : 1 + len(where), numbers] = where
+                kind += 1
+        return keys, np.asarray(basis.doflocs)
+
+    @property
+    def _order(self) -> int:
+        return 2 * int(self.element.maxdeg) if self.intorder is None else self.intorder
+
+    @property
+    def comm(self) -> MPI.Comm:
+        """Communicator of the mesh."""
+        return self.mesh.comm
+
+    # -- forms -------------------------------------------------------------------------------------------------
+    def facet_basis(self, name: str, intorder: int | None = None) -> Any:
+        """``skfem.FacetBasis`` on a named boundary, None on a rank without facets of it.
+
+        Raises
+        ------
+        ParameterError
+            The mesh has no boundary of this name; no communication, the names are known on all ranks.
+        """
+        facets = self._facets(name)
+        if facets.size == 0:
+            return None
+        points = rule(self.element.refdom.brefdom, self._order if intorder is None else intorder)
+        return skfem.FacetBasis(self.mesh.local, self.element, quadrature=points, facets=facets)
+
+    def matrix(self, form: Any, boundary: str | None = None, **fields: Any) -> sparse.csr_array:
+        """Sub-assembled matrix (n, n) of a bilinear form on this rank's cells, or on a named boundary.
+
+        `fields` go to the form: nodal values are interpolated first, as by ``basis.interpolate``.
+        """
+        basis = self.basis if boundary is None else self.facet_basis(boundary)
+        if basis is None:
+            return sparse.csr_array((self.nodes.n, self.nodes.n))
+        return sparse.csr_array(form.assemble(basis, **self._interpolated(basis, fields)))
+
+    def vector(self, form: Any, boundary: str | None = None, **fields: Any) -> Array:
+        """Sub-assembled vector (n,) of a linear form on this rank's cells, or on a named boundary."""
+        basis = self.basis if boundary is None else self.facet_basis(boundary)
+        if basis is None:
+            return np.zeros(self.nodes.n)
+        return np.asarray(form.assemble(basis, **self._interpolated(basis, fields)))
+
+    def integral(self, form: Any, boundary: str | None = None, **fields: Any) -> float:
+        """Value of a functional over all ranks; collective."""
+        with together(self.comm):
+            basis = self.basis if boundary is None else self.facet_basis(boundary)
+            part = 0.0 if basis is None else float(form.assemble(basis, **self._interpolated(basis, fields)))
+        return float(self.comm.allreduce(part))
+
+    def boundary_nodes(self, *names: str) -> Array:
+        """This rank's local numbers of the degrees of freedom on named boundaries; collective.
+
+        Raises
+        ------
+        ParameterError
+            On all ranks, for an unknown name.
+        """
+        mark = np.zeros(self.nodes.n)
+        with together(self.comm):
+            for name in names:
+                facets = self._facets(name)
+                if facets.size:
+                    mark[self.basis.get_dofs(np.asarray(facets)).flatten()] = 1.0
+        # a node of the boundary can belong to a rank none of whose facets lie on it
+        return np.flatnonzero(self.nodes.spread(self.nodes.sum(mark)))
+
+    def _interpolated(self, basis: Any, fields: dict[str, Any]) -> dict[str, Any]:
+        arrays = {k: v for k, v in fields.items() if isinstance(v, np.ndarray) and v.shape == (self.nodes.n,)}
+        return {**fields, **{k: basis.interpolate(v) for k, v in arrays.items()}}
+
+    def _facets(self, name: str) -> Any:
+        """This rank's facets of a named boundary, normals out of the owning cell."""
+        if name not in self.mesh.boundaries:
+            known = ", ".join(self.mesh.boundaries) or "none"
+            raise ParameterError(f"the mesh has no boundary {name!r}", f"use one it has: {known}")
+        cell, place = self.mesh.facets[name]
+        if cell.size == 0:
+            return np.zeros(0, dtype=np.int32)
+        facets = self.mesh.local.t2f[place, cell].astype(np.int32)
+        return OrientedBoundary(facets, (self.mesh.local.f2t[0, facets] != cell).astype(np.int32))
+
+    # -- points ------------------------------------------------------------------------------------------------
+    def evaluation(self) -> tuple[sparse.csr_array, tuple[sparse.csr_array, ...]]:
+        """Sparse (N, n): nodal values to values, and to ∂/∂x_i, at the points of `quadrature` (scalar elements)."""
+        n, count = self.nodes.n, self.quadrature.n
+        if self.basis is None:
+            empty = sparse.csr_array((0, n))
+            return empty, (empty,) * self.mesh.dim
+        shape = self.basis.dx.shape
+        rows = np.arange(count).reshape(shape)
+        data: list[list[Array]] = [[] for _ in range(1 + self.mesh.dim)]
+        where: list[list[Array]] = [[], []]
+        for i in range(self.basis.Nbfun):
+            phi = self.basis.basis[i][0]
+            where[0].append(rows.ravel())
+            where[1].append(np.repeat(self.basis.element_dofs[i], shape[1]))
+            for out, values in zip(data, [phi.value, *phi.grad], strict=True):
+                out.append(np.broadcast_to(values, shape).ravel())
+        place = (np.concatenate(where[0]), np.concatenate(where[1]))
+        made = [sparse.csr_array((np.concatenate(part), place), shape=(count, n)) for part in data]
+        return made[0], tuple(made[1:])
