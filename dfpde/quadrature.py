@@ -157,10 +157,11 @@ class Quadrature:
     def from_mesh(
         cls, mesh: Mesh | skfem.Mesh, order: int, comm: MPI.Comm | None = None, *, subdomain: str | None = None
     ) -> Quadrature:
-        """Rule on every cell of a mesh, exact for polynomials of degree `order` where cells are affine images.
+        """Rule on every cell of a mesh, exact where g∘F · det J has degree `order` in the reference coordinates.
 
-        (On other cells it is exact for g∘F det J of that degree in the reference coordinates: one degree per
-        direction is lost to det J of a quadrilateral.)
+        So g of degree k is integrated exactly for `order` ≥ k on lines, triangles, tetrahedra and parallelograms;
+        k + 1 on quadrilaterals, k + 2 on hexahedra; 2k + 2 on second-order triangles, 2k + 3 on second-order
+        quadrilaterals and tetrahedra, 2k + 5 on hexahedra of 27 nodes.
 
         Parameters
         ----------
@@ -261,7 +262,7 @@ class Quadrature:
         cells : int or sequence of int
             Cells in each direction.
         order : int
-            Polynomial degree; order // 2 + 1 points per cell and direction.
+            Polynomial degree; max(2, order // 2 + 1) points per cell and direction.
         """
         with together(comm):
             box = _box(bounds)
