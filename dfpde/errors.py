@@ -101,3 +101,7 @@ class CheckpointError(DfpdeError, OSError):
 
 class RemoteError(DfpdeError, RuntimeError):
     """Another rank failed with an exception that dfpde does not define; its text is in the message."""
+
+
+class DfpdeWarning(UserWarning):
+    """Base class of the warnings of dfpde: nothing is wrong, but something is worth knowing."""
