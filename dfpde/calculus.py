@@ -89,8 +89,10 @@ class Field:
         return self._keep(alpha, lambda: self.ansatz.derivative(self.theta, self.x, alpha))
 
     def __call__(self, x: Array) -> Array:
-        """u at other points x (dim, M): shape (*shape, M)."""
-        return self.ansatz.value(self.theta, np.asarray(x, dtype=float))
+        """u at other points x (dim, *M): shape (*shape, *M), so that ``basis.project(u)`` of scikit-fem works."""
+        x = np.asarray(x, dtype=float)
+        values = self.ansatz.value(self.theta, x.reshape(len(x), -1))
+        return values.reshape(*values.shape[:-1], *x.shape[1:])
 
 
 def grad(u: Field) -> Array:

@@ -1,10 +1,15 @@
 """Coupling with finite-element codes: their models reduced, subproblems solved on their meshes, fields both ways."""
 
+from .elliptic import Elliptic
 from .linear import LinearSolver
 from .mass import square_root
 from .nodes import Nodes
 from .partition import partition
 from .semidiscrete import Fixed, SemiDiscrete
 from .skfem_adapter import Space
+from .transfer import Evaluation, Function, Projection
 
-__all__ = ["Fixed", "LinearSolver", "Nodes", "SemiDiscrete", "Space", "partition", "square_root"]
+__all__ = [
+    "Elliptic", "Evaluation", "Fixed", "Function", "LinearSolver", "Nodes", "Projection", "SemiDiscrete", "Space",
+    "partition", "square_root",
+]

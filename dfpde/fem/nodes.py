@@ -144,6 +144,15 @@ class Nodes:
         p.scatter.scatter(p.local, total, addv=PETSc.InsertMode.ADD)
         return total
 
+    def gather(self, local: Array) -> Any:
+        """x with x_j = the value that ranks have at node j, equal on all ranks that share it; collective."""
+        p = self._petsc
+        total = p.total.duplicate()
+        total.set(0.0)
+        p.local.getArray()[:] = local
+        p.scatter.scatter(p.local, total, addv=PETSc.InsertMode.INSERT)
+        return total
+
     def spread(self, total: Any) -> Array:
         """P_r x: this rank's values (n,) of a distributed PETSc vector; collective."""
         p = self._petsc

@@ -22,7 +22,7 @@ from scipy import sparse
 from ..ansatz.base import Ansatz
 from ..calculus import Field
 from ..collective import finite, together
-from ..errors import ParameterError, ShapeError
+from ..errors import ShapeError
 from ..leastsquares import MetricRows, Rows, SparseRows, Tangent, real_rows
 from ..problem import Condition, StageSystem
 from .linear import LinearSolver
@@ -40,7 +40,7 @@ class Fixed:
     Attributes
     ----------
     nodes : (d,) array of int
-        This rank's local numbers of the degrees of freedom D; one on a border must be given by every rank that has it.
+        This rank's local numbers of the degrees of freedom D, for example `Space.boundary_nodes`.
     rate : callable or None
         (t, x (dim, d)) -> ġ, shape (*shape, d); None is zero (values constant in time).
     """
@@ -209,57 +209,29 @@ class SemiDiscrete:
 
 
 class _Inverse:
-    """F ↦ M⁻¹F, or with essential conditions f_D = ġ, f_I = M_II⁻¹ (F_I − M_ID ġ)."""
+    """F ↦ M⁻¹F, or with essential conditions f_D = ġ, f_I = M_II⁻¹ (F_I − M_ID ġ); one solve for each component."""
 
     def __init__(self, matrix: Any, nodes: Nodes, fixed: Fixed | None, prefix: str) -> None:
-        self.nodes, self.fixed, self.matrix = nodes, fixed, matrix
-        if fixed is not None:
-            with together(nodes.comm):
-                chosen = np.asarray(fixed.nodes)
-                inside = chosen.dtype.kind in "iu" and chosen.ndim == 1 and np.all((chosen >= 0) & (chosen < nodes.n))
-                if not inside and chosen.size:
-                    raise ParameterError(
-                        f"fixed nodes {chosen.dtype} of shape {chosen.shape}", f"local numbers 0 … {nodes.n - 1}"
-                    )
-                self.chosen = chosen.astype(int)
-            mark = np.zeros(nodes.n)
-            mark[self.chosen] = 1.0
-            self.mark = nodes.sum(mark)
-            first = self.mark.getOwnershipRange()[0]
-            rows = np.flatnonzero(self.mark.getArray()).astype(nodes.numbers.dtype) + first
-            self.times = np.maximum(nodes.spread(self.mark), 1.0)
-            matrix = matrix.copy()
-            matrix.zeroRowsColumns(rows, 1.0)
-        self.solver = LinearSolver(matrix, prefix)
+        self.nodes, self.fixed = nodes, fixed
+        self.solver = LinearSolver(nodes, matrix, prefix, None if fixed is None else fixed.nodes)
 
     def apply(self, t: float, loads: Array) -> Array:
-        nodes = self.nodes
-        parts = np.concatenate([loads.real, loads.imag]) if np.iscomplexobj(loads) else loads
-        padded = np.zeros((len(parts), nodes.n))
-        padded[:, : parts.shape[1]] = parts
-        rates = self._rates(t, loads)
-        found = np.array([self._one(load, rate) for load, rate in zip(padded, rates, strict=True)])
-        return found[: len(loads)] + 1j * found[len(loads) :] if np.iscomplexobj(loads) else found
+        """M⁻¹F (k, n) of sub-assembled loads (k, m), m ≤ n: zero where none is given."""
+        padded = np.zeros((len(loads), self.nodes.n), loads.dtype)
+        padded[:, : loads.shape[1]] = loads
+        rates = self._rates(t, padded)
+        if np.iscomplexobj(loads):
+            return self._solve(padded.real, rates.real) + 1j * self._solve(padded.imag, rates.imag)
+        return self._solve(padded, rates)
+
+    def _solve(self, loads: Array, rates: Array) -> Array:
+        return np.array([self.solver.solve(load, rate) for load, rate in zip(loads, rates, strict=True)])
 
     def _rates(self, t: float, loads: Array) -> Array:
-        complex_ = np.iscomplexobj(loads)
-        rates = np.zeros((len(loads) * (1 + complex_), self.nodes.n))
+        rates = np.zeros_like(loads)
         if self.fixed is not None and self.fixed.rate is not None:
             with together(self.nodes.comm):
-                given = np.asarray(self.fixed.rate(t, self.nodes.x[:, self.chosen]))
-                given = np.broadcast_to(given, (*loads.shape[:-1], self.chosen.size) if given.ndim > 1 else self.chosen.size)
-                rates[: len(loads), self.chosen] = given.real
-                if complex_:
-                    rates[len(loads) :, self.chosen] = given.imag
+                chosen = np.asarray(self.fixed.nodes, dtype=int)
+                rates[:, chosen] = self.fixed.rate(t, self.nodes.x[:, chosen])
             finite(self.nodes.comm, "look at the rate of the fixed values", rate=rates)
         return rates
-
-    def _one(self, load: Array, rate: Array) -> Array:
-        total = self.nodes.sum(load)
-        if self.fixed is None:
-            return self.nodes.spread(self.solver.solve(total))
-        known = self.nodes.sum(rate / self.times)  # a node on a border is given by each of its ranks
-        total -= self.matrix * known
-        free = self.mark.getArray(readonly=True) == 0
-        total.getArray()[:] *= free
-        return self.nodes.spread(self.solver.solve(total) + known)

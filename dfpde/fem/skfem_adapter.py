@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,7 @@ class Space:
         return OrientedBoundary(facets, (self.mesh.local.f2t[0, facets] != cell).astype(np.int32))
 
     # -- points ------------------------------------------------------------------------------------------------
+    @cached_property
     def evaluation(self) -> tuple[sparse.csr_array, tuple[sparse.csr_array, ...]]:
         """Sparse (N, n): nodal values to values, and to ∂/∂x_i, at the points of `quadrature` (scalar elements)."""
         n, count = self.nodes.n, self.quadrature.n
@@ -204,3 +206,8 @@ class Space:
         place = (np.concatenate(where[0]), np.concatenate(where[1]))
         made = [sparse.csr_array((np.concatenate(part), place), shape=(count, n)) for part in data]
         return made[0], tuple(made[1:])
+
+    def weighted(self, values: Array) -> Array:
+        """Sub-assembled ∫ u φ_i, (n,), of values (N,) at the points of `quadrature`."""
+        load: Array = self.evaluation[0].T @ (self.quadrature.w * values)
+        return load

@@ -1,0 +1,99 @@
+"""Elliptic subproblems inside f: a field that depends on u at every instant.
+
+    a(c, v) = ∫ u v   for all v of the space,   c = g on Γ_D,       for example −Δc + c = u with natural conditions
+
+The matrix is assembled and its multigrid hierarchy built once; a stage costs one product, one solve and one product back to
+the quadrature points, on the rank that owns them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..collective import finite, together
+from ..errors import ShapeError
+from .linear import LinearSolver
+from .skfem_adapter import Space
+from .transfer import Function
+
+Array = NDArray[Any]
+Value = float | Callable[[Array], Array]
+
+
+class Elliptic:
+    """c with a(c, v) = ∫ u v + l(v), on a scikit-fem space; collective, and fixed once made.
+
+    Parameters
+    ----------
+    space : Space
+    form : skfem.BilinearForm
+        a, on the cells.
+    boundary : mapping of name -> skfem.BilinearForm, optional
+        Further parts of a on named boundaries (Robin conditions, Nitsche's method).
+    load : (n,) array, optional
+        l, sub-assembled (`Space.vector`): fluxes through boundaries, sources that do not change.
+    dirichlet : mapping of name -> float or callable, optional
+        g on named boundaries; x (dim, d) -> (d,).
+    prefix : str
+        PETSc options; conjugate gradients with algebraic multigrid by default.
+    rtol : float
+        Relative tolerance of the solve.
+
+    Raises
+    ------
+    ParameterError
+        A boundary that the mesh does not have; on all ranks.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        form: Any,
+        *,
+        boundary: Mapping[str, Any] | None = None,
+        load: Array | None = None,
+        dirichlet: Mapping[str, Value] | None = None,
+        prefix: str = "dfpde_fem_elliptic_",
+        rtol: float = 1e-11,
+    ) -> None:
+        self.space = space
+        nodes = space.nodes
+        with together(space.comm):
+            local = space.matrix(form)
+            for name, part in (boundary or {}).items():
+                local = local + space.matrix(part, name)
+            self._load = np.zeros(nodes.n) if load is None else np.asarray(load, dtype=float)
+            if self._load.shape != (nodes.n,):
+                raise ShapeError(f"a load of shape {self._load.shape} for {nodes.n} nodes", "give `Space.vector(...)`")
+        self._known, fixed = np.zeros(nodes.n), []
+        for name, value in (dirichlet or {}).items():
+            chosen = space.boundary_nodes(name)
+            fixed.append(chosen)
+            with together(space.comm):
+                self._known[chosen] = value(nodes.x[:, chosen]) if callable(value) else value
+        self.matrix = nodes.matrix(local)
+        numbers = np.unique(np.concatenate(fixed)) if fixed else None
+        self.solver = LinearSolver(nodes, self.matrix, prefix, numbers, pc="gamg", rtol=rtol)
+
+    def solve(self, source: Array) -> Function:
+        """c for a source u given at the points of ``space.quadrature``, (N,).
+
+        Raises
+        ------
+        ShapeError, NonFiniteError, SolverError
+            On all ranks.
+        """
+        space = self.space
+        with together(space.comm):
+            source = np.asarray(source, dtype=float)
+            if source.shape != (space.quadrature.n,):
+                raise ShapeError(
+                    f"a source of shape {source.shape} on rank {space.comm.rank}",
+                    f"give one number for each of the {space.quadrature.n} points of space.quadrature there",
+                )
+        finite(space.comm, "look at the source of the elliptic problem", source=source)
+        return Function(space, self.solver.solve(self._load + space.weighted(source), self._known))
