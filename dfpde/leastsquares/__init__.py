@@ -2,6 +2,7 @@
 
 from .dense import Dense, right_singular, singular_values, truncated
 from .ksp import KSP, KeptFactor
+from .nystrom import Nystrom
 from .preconditioners import GramCholesky
 from .rows import DenseRows, MatrixFreeRows, MetricRows, Products, Rows, SparseRows, real_rows, root_weights
 from .system import LeastSquares, Solution, Solver, Tangent

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import SolverError
 from .petsc import PETSc, refuse_unused_options
-from .preconditioners import GramCholesky, Preconditioner, refuse_tangent
+from .preconditioners import GramCholesky, Preconditioner, refuse_tangent, sum_on_root
 from .system import LeastSquares, Solution
 
 Array = NDArray[Any]
@@ -95,6 +95,8 @@ class KSP:
             else:
                 reason, more = work.run(work.max_it)
             iterations += more
+        if reason == PETSc.KSP.ConvergedReason.DIVERGED_BREAKDOWN and work.own_pc:
+            reason = work.finish(system, self.preconditioner, norm)
         self._require(reason, iterations, norm, work, system)
         if self._lag is not None:
             self._lag.count(iterations)
@@ -156,6 +158,18 @@ class KSP:
             return work.max_it
         return min(work.max_it, max(10, int(np.ceil(self._lag.build_cost))))
 
+    def _exact(self, system: LeastSquares, work: _Work, norm: float) -> bool:
+        """Whether LSQR broke down because nothing is left: ‖R⁻ᵀAᵀ(b − Ax)‖ ≤ rtol ‖r‖, the measure it stops at."""
+        if not work.own_pc:
+            return False
+        value = work.solution()
+        d = 1.0 if system.scale is None else system.scale
+        g = system.tangent.adjoint(system.rhs - system.tangent.apply(value)) - (system.eps * d) ** 2 * value
+        square = float(g @ self.preconditioner.solve(g)) if system.comm.rank == 0 else 0.0
+        if system.comm.size > 1:
+            square = system.comm.bcast(square)
+        return bool(square <= (work.rtol * norm) ** 2)  # False for NaN
+
     def _require(self, reason: int, iterations: int, norm: float, work: _Work, system: LeastSquares) -> None:
         if reason > 0:
             return
@@ -182,7 +196,8 @@ class KSP:
         total = float(work.ksp.getResidualNorm())
         square = total**2 - regular**2
         # The KSP's residual is of the stacked system; the difference is trusted while it keeps half of the digits.
-        if not work.rectangular or square < 1e-4 * total**2 or total < 1e-6 * norm:
+        happy = reason == PETSc.KSP.ConvergedReason.CONVERGED_HAPPY_BREAKDOWN
+        if happy or not work.rectangular or square < 1e-4 * total**2 or total < 1e-6 * norm:
             defect = system.tangent.norm(system.tangent.apply(value) - system.rhs)
         else:
             defect = float(np.sqrt(square))
@@ -282,6 +297,28 @@ class _Work:
             refuse_unused_options(self._prefix)
         return int(self.ksp.getConvergedReason()), int(self.ksp.getIterationNumber())
 
+    def finish(self, system: LeastSquares, preconditioner: Preconditioner, norm: float) -> int:
+        """Iterative refinement from the KSP's iterate, where LSQR has broken down; returns a reason.
+
+        PETSc's LSQR stops with DIVERGED_BREAKDOWN when its next direction vanishes exactly, which means that the
+        Krylov space holds the solution (a single parameter, a right-hand side orthogonal to the tangent), but before
+        it updates x.  With a fresh factor refinement converges at once.
+        """
+        x = self.solution()
+        for _ in range(4):
+            rows = system.rhs - system.tangent.apply(x)
+            gradient = system.tangent.adjoint(rows) - self.operator.diagonal**2 * x
+            correction = preconditioner.solve(gradient) if self.comm.rank == 0 else np.empty(0)
+            if self.comm.size > 1:
+                correction = self.comm.bcast(correction, root=0)
+            square = float(gradient @ correction)
+            if 0 <= square <= (self.rtol * norm) ** 2:
+                if self.comm.rank == 0:
+                    self.x.getArray()[:] = x
+                return int(PETSc.KSP.ConvergedReason.CONVERGED_HAPPY_BREAKDOWN)
+            x = x + correction
+        return int(PETSc.KSP.ConvergedReason.DIVERGED_BREAKDOWN)
+
     def solution(self) -> Array:
         value = np.empty(self.key[1])
         if self.comm.rank == 0:
@@ -312,13 +349,7 @@ class _Stacked:
 
     def reduce(self, local: Array) -> Array | None:
         """Sum over ranks on rank 0, None elsewhere."""
-        if self.comm.size == 1:
-            return local
-        if self.first:
-            self.comm.Reduce(MPI.IN_PLACE, local, root=0)
-            return local
-        self.comm.Reduce(local, None, root=0)
-        return None
+        return sum_on_root(local, self.comm)
 
     def mult(self, mat: Any, x: Any, y: Any) -> None:
         v = self.spread(x)

@@ -86,26 +86,33 @@ class GramCholesky:
 
     def build_cost(self, tangent: Tangent) -> float:
         """Flops n p² + p³/3 against the 16 n p + 8 p² bytes of an iteration, n the rows of an average rank."""
-        p, n = tangent.columns, max(1.0, _mean_rows(tangent))
+        p, n = tangent.columns, max(1.0, mean_rows(tangent))
         return (n * p**2 + p**3 / 3) * BYTES_PER_FLOP / (16 * n * p + 8 * p**2)
 
 
-def _mean_rows(tangent: Tangent) -> float:
+def mean_rows(tangent: Tangent) -> float:
+    """Rows of an average rank; collective."""
     comm = tangent.comm
     return float(comm.allreduce(tangent.rows)) / comm.size if comm.size > 1 else float(tangent.rows)
+
+
+def sum_on_root(local: Array, comm: MPI.Comm) -> Array | None:
+    """Sum over ranks on rank 0, None elsewhere; `local` is overwritten."""
+    if comm.size == 1:
+        return local
+    if comm.rank == 0:
+        comm.Reduce(MPI.IN_PLACE, local, root=0)
+        return local
+    comm.Reduce(local, None, root=0)
+    return None
 
 
 def _reduce_lower(gram: Array, comm: MPI.Comm) -> Array | None:
     """Sum of the lower triangles on rank 0, packed on the wire; None elsewhere."""
     if comm.size == 1:
         return gram
-    packed, _ = dtrttp(gram, uplo="L")
-    if comm.rank == 0:
-        comm.Reduce(MPI.IN_PLACE, packed, root=0)
-        total: Array = dtpttr(len(gram), packed, uplo="L")[0]
-        return total
-    comm.Reduce(packed, None, root=0)
-    return None
+    packed = sum_on_root(dtrttp(gram, uplo="L")[0], comm)
+    return None if packed is None else np.asarray(dtpttr(len(gram), packed, uplo="L")[0])
 
 
 def shifted_cholesky(gram: Array, diagonal: Array) -> Array:

@@ -242,6 +242,8 @@ class MatrixFreeRows(Rows):
 
     def dense(self) -> Array:
         matrix = np.empty((self.columns, self.rows))
+        if not self.points:
+            return matrix.T
         by_point = matrix.reshape(self.columns, -1, self.points, self.products.pair)
         for part, chunk in self._weighted():
             by_point[:, :, part] = chunk.reshape(by_point[:, :, part].shape)

@@ -1,0 +1,232 @@
+"""The engine against LAPACK: shapes, conditioning, ranks, refusal of what is not finite."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mpi4py import MPI
+
+import dfpde as df
+from dfpde.errors import NonFiniteError, ParameterError, ShapeError, SolverError
+from dfpde.leastsquares import (
+    DenseRows,
+    LeastSquares,
+    MatrixFreeRows,
+    Nystrom,
+    Products,
+    SparseRows,
+    Tangent,
+    singular_values,
+)
+
+pytestmark = pytest.mark.mpi
+
+FORMS = ("dense", "chunked", "products", "sparse", "two blocks")
+
+
+def share(comm, n):
+    """This rank's block of n rows."""
+    return slice(n * comm.rank // comm.size, n * (comm.rank + 1) // comm.size)
+
+
+def make_tangent(comm, matrix, root, form="dense"):
+    """√W J from a replicated matrix (rows × p) in one of the forms the engine knows."""
+    part = share(comm, len(matrix))
+    local, weights = np.ascontiguousarray(matrix[part].T), root[part]
+    p, n = local.shape
+    columns = lambda points: np.array(local[:, points])  # noqa: E731
+    if form == "dense":
+        blocks = (DenseRows(local, weights),)
+    elif form == "chunked":
+        blocks = (MatrixFreeRows(Products(columns), weights, n, p),)
+    elif form == "products":
+        blocks = (MatrixFreeRows(Products(columns, 1, lambda v: v @ local, lambda y: local @ y), weights, n, p),)
+    elif form == "sparse":
+        from scipy.sparse import csr_array
+
+        blocks = (SparseRows(csr_array(local.T), weights),)
+    else:
+        half = n // 2
+        blocks = tuple(DenseRows(np.ascontiguousarray(local[:, s]), weights[s]) for s in (slice(0, half), slice(half, n)))
+    return Tangent(blocks, comm)
+
+
+def graded(n, p, condition, seed=0):
+    """A matrix with singular values graded geometrically from 1 to 1/condition."""
+    rng = np.random.default_rng(seed)
+    u = np.linalg.qr(rng.standard_normal((n, p)))[0]
+    v = np.linalg.qr(rng.standard_normal((p, p)))[0]
+    return (u * np.geomspace(1, 1 / condition, p)) @ v.T
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_adjoint_identity(comm, form):
+    rng = np.random.default_rng(3)
+    tangent = make_tangent(comm, rng.standard_normal((53, 7)), rng.random(53) + 0.1, form)
+    v, part = rng.standard_normal(7), share(comm, 53)
+    y = rng.standard_normal(53)[part]
+    left = comm.allreduce(float(tangent.apply(v) @ y))
+    assert left == pytest.approx(float(v @ tangent.adjoint(y)), rel=1e-13)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_the_same_matrix(comm, form):
+    rng = np.random.default_rng(4)
+    matrix, root = rng.standard_normal((40, 6)), rng.random(40)
+    weighted = root[:, None] * matrix
+    tangent = make_tangent(comm, matrix, root, form)
+    v = rng.standard_normal(6)
+    np.testing.assert_allclose(tangent.apply(v), (weighted @ v)[share(comm, 40)], rtol=1e-13, atol=1e-13)
+    gram = comm.allreduce(tangent.local_gram())
+    np.testing.assert_allclose(np.tril(gram), np.tril(weighted.T @ weighted), rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(tangent.column_norms(), np.linalg.norm(weighted, axis=0), rtol=1e-13)
+    np.testing.assert_allclose(singular_values(tangent), np.linalg.svd(weighted)[1], rtol=1e-12)
+
+
+def test_complex_systems_by_chunks_keep_the_order_of_rows(comm):
+    """Rows (component, point, Re/Im) of a chunked tangent equal those of the stored one."""
+    ansatz = df.Stack(df.WavePackets(2, 2), df.WavePackets(2, 1))
+    rng = np.random.default_rng(5)
+    q = df.Quadrature(rng.standard_normal((2, 11)), rng.random(11), comm)
+    theta = rng.standard_normal(ansatz.size)
+    f = lambda t, x, u: 1j * u.value  # noqa: E731
+    stored = df.Problem(ansatz, q, f).tangent(theta)
+    chunked = df.Problem(ansatz, q, f, storage=0).tangent(theta)
+    assert stored.stored_bytes > 0 == chunked.stored_bytes
+    v, y = rng.standard_normal(ansatz.size), rng.standard_normal(stored.rows)
+    np.testing.assert_allclose(chunked.apply(v), stored.apply(v), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(chunked.adjoint(y), stored.adjoint(y), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(chunked.blocks[0].dense(), stored.blocks[0].dense(), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("condition", [1e2, 1e6, 1e10, 1e12])
+@pytest.mark.parametrize("eps", [1e-2, 1e-4, 1e-6])
+def test_solution_equals_lapack(comm, condition, eps):
+    """Issue: 1e-10 relative in ‖J·‖ for κ(J) up to 1e12 with ε ≥ 1e-6 ‖J‖, with a fresh and with a lagged factor."""
+    n, p = 300, 30
+    rng = np.random.default_rng(1)
+    matrix = graded(n, p, condition)
+    rhs = matrix @ rng.standard_normal(p) + 1e-2 * rng.standard_normal(n)
+    root = np.ones(n)
+    solver = df.KSP()
+    moved = matrix + 1e-2 * eps * rng.standard_normal((n, p))
+    for current in (moved, matrix):  # the second solve uses the factor of the first
+        system = LeastSquares(make_tangent(comm, current, root), rhs[share(comm, n)], eps)
+        found, oracle = solver.solve(system), df.Dense().solve(system)
+        tangent = system.tangent
+        error = tangent.norm(tangent.apply(found.value - oracle.value))
+        assert error <= 1e-10 * tangent.norm(tangent.apply(oracle.value))
+        assert found.defect == pytest.approx(oracle.defect, rel=1e-9)
+    assert not found.stats["rebuilt"]
+
+
+@settings(max_examples=40)
+@given(
+    st.integers(0, 25), st.integers(1, 12), st.integers(0, 10**6), st.sampled_from([1e-1, 1e-3, 1e-5]),
+    st.sampled_from(["plain", "zero column", "duplicated column", "zero rows"]), st.sampled_from(FORMS),
+)
+def test_random_shapes_against_the_oracle(n, p, seed, eps, kind, form):
+    """N < p, p = 1, no rows at all, zero and duplicated columns."""
+    comm = MPI.COMM_WORLD
+    rng = np.random.default_rng(seed)
+    matrix = rng.standard_normal((n, p))
+    if kind == "zero column":
+        matrix[:, -1] = 0
+    elif kind == "duplicated column":
+        matrix[:, -1] = matrix[:, 0]
+    elif kind == "zero rows":
+        matrix[: n // 2] = 0
+    rhs = rng.standard_normal(n)
+    scale = rng.random(p) + 0.5
+    system = LeastSquares(make_tangent(comm, matrix, np.ones(n), form), rhs[share(comm, n)], eps, scale)
+    found, oracle = df.KSP().solve(system), df.Dense().solve(system)
+    tangent, size = system.tangent, float(np.linalg.norm(rhs))
+    assert tangent.norm(tangent.apply(found.value - oracle.value)) <= 1e-9 * size + 1e-300
+    assert eps * np.linalg.norm(scale * (found.value - oracle.value)) <= 1e-8 * size + 1e-300
+    assert found.defect == pytest.approx(oracle.defect, rel=1e-7, abs=1e-9 * size)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["rhs", "tangent"])
+@pytest.mark.parametrize("solver", [df.KSP, df.Dense])
+def test_not_finite_is_refused_on_all_ranks(comm, bad, where, solver):
+    rng = np.random.default_rng(0)
+    matrix, rhs = rng.standard_normal((30, 4)), rng.standard_normal(30)
+    (rhs if where == "rhs" else matrix)[29 if where == "rhs" else (29, 2)] = bad  # on the last rank only
+    system = LeastSquares(make_tangent(comm, matrix, np.ones(30)), rhs[share(comm, 30)], 1e-3)
+    with pytest.raises(NonFiniteError, match="NaN") as caught:
+        solver().solve(system)
+    assert caught.value.collective and "Try:" in str(caught.value)
+
+
+def test_a_tangent_that_becomes_nan_after_the_factor_was_built(comm):
+    rng = np.random.default_rng(0)
+    matrix, rhs = rng.standard_normal((30, 4)), rng.standard_normal(30)[share(comm, 30)]
+    solver = df.KSP()
+    solver.solve(LeastSquares(make_tangent(comm, matrix, np.ones(30)), rhs, 1e-3))
+    matrix[3, 1] = np.nan
+    with pytest.raises(NonFiniteError, match="tangent"):
+        solver.solve(LeastSquares(make_tangent(comm, matrix, np.ones(30)), rhs, 1e-3))
+
+
+def test_sudden_changes_are_safe(comm):
+    """Another matrix, another ε, another shape: the kept factor never spoils the solution."""
+    rng = np.random.default_rng(2)
+    solver = df.KSP()
+    for n, p, eps, factor in [(80, 10, 1e-3, 1), (80, 10, 1e-3, 1e4), (80, 10, 1e-7, 1e4), (80, 10, 1.0, 1e-3), (60, 12, 1e-3, 1)]:
+        matrix, rhs = factor * rng.standard_normal((n, p)), rng.standard_normal(n)
+        system = LeastSquares(make_tangent(comm, matrix, np.ones(n)), rhs[share(comm, n)], eps)
+        found, oracle = solver.solve(system), df.Dense().solve(system)
+        tangent = system.tangent
+        assert tangent.norm(tangent.apply(found.value - oracle.value)) <= 1e-10 * np.linalg.norm(rhs)
+
+
+def test_slow_change_keeps_the_factor_and_few_iterations(comm):
+    rng = np.random.default_rng(6)
+    a, b = rng.standard_normal((400, 60)), rng.standard_normal((400, 60))
+    solver, builds, iterations = df.KSP(), 0, []
+    for k in range(60):
+        matrix = a + 1e-4 * k * b
+        rhs = rng.standard_normal(400)
+        found = solver.solve(LeastSquares(make_tangent(comm, matrix, np.ones(400)), rhs[share(comm, 400)], 1e-3))
+        builds += found.stats["rebuilt"]
+        iterations.append(found.iterations)
+    assert builds < 45 and max(iterations) <= 12
+
+
+def test_agreement_with_one_rank(comm):
+    """Any number of ranks: differences stay below C κ_ε u with κ_ε = ‖J‖/ε (see docs/least_squares.md)."""
+    n, p, eps = 200, 20, 1e-4
+    rng = np.random.default_rng(8)
+    matrix, rhs = graded(n, p, 1e8), rng.standard_normal(n)
+    alone = LeastSquares(make_tangent(MPI.COMM_SELF, matrix, np.ones(n)), rhs, eps)
+    spread = LeastSquares(make_tangent(comm, matrix, np.ones(n)), rhs[share(comm, n)], eps)
+    one, many = df.KSP().solve(alone), df.KSP().solve(spread)
+    difference = alone.tangent.norm(alone.tangent.apply(one.value - many.value))
+    assert difference <= 10 * (1 / eps) * 2.0**-53 * np.linalg.norm(rhs) + 2 * 1e-11 * np.linalg.norm(rhs)
+    assert len(set(comm.allgather(many.value.tobytes()))) == 1  # bitwise the same on every rank
+
+
+def test_misuse_is_named(comm):
+    tangent = make_tangent(comm, np.ones((12, 2)), np.ones(12))
+    good = np.ones(tangent.rows)
+    with pytest.raises(ShapeError, match="right-hand side"):
+        df.KSP().solve(LeastSquares(tangent, np.ones(tangent.rows + 1), 1.0))
+    with pytest.raises(ParameterError, match="eps"):
+        df.KSP().solve(LeastSquares(tangent, good, -1.0))
+    with pytest.raises(ParameterError, match="scale"):
+        df.KSP().solve(LeastSquares(tangent, good, 1.0, np.array([1.0, 0.0])))
+    with pytest.raises(SolverError, match="DIVERGED_MAX_IT") as caught:
+        rng = np.random.default_rng(0)
+        matrix = graded(60, 20, 1e6)
+        solver = df.KSP(max_it=1, preconditioner=Nystrom(rank=1))
+        solver.solve(LeastSquares(make_tangent(comm, matrix, np.ones(60)), rng.standard_normal(60)[share(comm, 60)], 1e-6))
+    assert caught.value.collective and caught.value.iterations >= 1
+
+
+def test_zero_right_hand_side(comm):
+    tangent = make_tangent(comm, np.ones((12, 2)), np.ones(12))
+    found = df.KSP().solve(LeastSquares(tangent, np.zeros(tangent.rows), 1e-3))
+    assert not found.value.any() and found.defect == 0
