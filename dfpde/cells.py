@@ -53,7 +53,8 @@ def rule(refdom: Any, order: int) -> tuple[Array, Array]:
             points, weights = get_quadrature(refdom, label)
         except NotImplementedError:
             break
-        if weights.min() > 0 and _defect(points, weights, order) < 1e-11:  # right tables: < 1e-13, wrong ones: > 1e-3
+        # right tables have defects below 1e-13, wrong ones above 1e-3
+        if weights.min() > 0 and monomial_defect(points, weights, order) < 1e-11:
             return points, weights
     return _collapsed(refdom.dim(), order)
 
@@ -65,7 +66,7 @@ def _gauss(refdom: Any, order: int) -> tuple[Array, Array]:
     return np.ascontiguousarray(points), np.ascontiguousarray(weights)
 
 
-def _defect(points: Array, weights: Array, degree: int) -> float:
+def monomial_defect(points: Array, weights: Array, degree: int) -> float:
     """Largest relative error over the monomials up to `degree` on the unit simplex, ∫ X^k = k! / (|k| + dim)!."""
     dim, worst = len(points), 0.0
     powers = points[:, None, :] ** np.arange(degree + 1)[None, :, None]

@@ -335,6 +335,9 @@ def _counts(name: str, counts: int | Sequence[int], dim: int) -> list[int]:
 # -- points --------------------------------------------------------------------------------------------------
 def _distributed(mesh: Mesh | skfem.Mesh, comm: MPI.Comm | None) -> Mesh:
     if isinstance(mesh, Mesh):
+        if comm is not None and comm.size != mesh.comm.size:
+            what = f"a mesh split over {mesh.comm.size} ranks, a communicator of {comm.size}"
+            raise ParameterError(what, "leave comm out: the mesh has its own")
         return mesh
     if comm is None:
         raise ParameterError("a scikit-fem mesh without a communicator", "pass comm=MPI.COMM_WORLD (or COMM_SELF)")
