@@ -1,0 +1,279 @@
+"""What the gallery shares: command line, the run with its error against a reference, spectral reference solutions.
+
+No reference here or in a demo is computed by dfpde: closed forms, characteristics, Fourier methods in plain NumPy, finite
+elements in plain scikit-fem.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+
+import dfpde as df
+from dfpde.leastsquares import Dense, LeastSquares, real_rows, root_weights
+
+Array = np.ndarray
+OUT = Path(__file__).resolve().parent.parent / "out"
+
+
+def arguments(argv: Sequence[str] | None, doc: str) -> argparse.Namespace:
+    """Options of a demo; those unknown here (-dfpde_ksp_monitor, -log_view) are PETSc's."""
+    parser = argparse.ArgumentParser(description=doc.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="seconds: a shorter time, fewer parameters")
+    parser.add_argument("--rtol", type=float, default=1e-4, help="tolerance of a step in the field norm (1e-4)")
+    parser.add_argument("--eps", type=float, help="ε, the regularization of a step (default: chosen automatically)")
+    parser.add_argument("--rho", type=float, default=0.97, help="ρ, inertia, with --eps; 0 is Tikhonov (0.97)")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder of the figures (out/)")
+    return parser.parse_known_args(argv)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run and its true error.
+
+    Attributes
+    ----------
+    states : list of State
+        Start, and one state for each output time.
+    errors, norms : arrays
+        ‖Φ(θ) − u‖ and ‖u‖ of the reference u at these times.
+    seconds : float
+    """
+
+    states: list[df.State]
+    errors: Array
+    norms: Array
+    seconds: float
+
+    @property
+    def times(self) -> Array:
+        """Times of `states`."""
+        return np.array([state.t for state in self.states])
+
+    @property
+    def relative(self) -> Array:
+        """Relative error at each time."""
+        return self.errors / self.norms
+
+    @property
+    def space_time(self) -> float:
+        """Relative L² error over space and time (trapezoidal rule over the output times)."""
+        return float(np.sqrt(np.trapz(self.errors**2, self.times) / np.trapz(self.norms**2, self.times)))
+
+    def figures(self) -> dict[str, Any]:
+        """The numbers a demo returns."""
+        last = self.states[-1]
+        return {
+            "error": self.space_time,
+            "error_start": float(self.relative[0]),
+            "error_end": float(self.relative[-1]),
+            "t": last.t,
+            "parameters": last.theta.size,
+            "steps": last.step,
+            "rejected": last.rejected,
+            "seconds": round(self.seconds, 2),
+        }
+
+
+def march(
+    problem: df.Problem,
+    start: df.State,
+    until: float,
+    reference: Callable[[float, Array], Array],
+    options: argparse.Namespace,
+    outputs: int = 20,
+    **choices: Any,
+) -> Run:
+    """Evolve to `until`, and compare with reference(t, x) -> (*shape, N) at `outputs` equal intervals."""
+    q = problem.quadrature
+    states, errors, norms = [], [], []
+
+    def compare(state: df.State) -> None:
+        exact = reference(state.t, q.x)
+        states.append(state)
+        errors.append(q.norm(problem.field(state).value - exact))
+        norms.append(q.norm(exact))
+
+    compare(start)
+    begin, lost = time.perf_counter(), 0.0
+    times = np.linspace(start.t, until, outputs + 1)[1:]
+    choices = {"inertia": regularization(options), "controller": df.PI(rtol=options.rtol)} | choices
+    run = df.evolve(problem, start, until=until, times=times, **choices)
+    for state in df.progress(run, until, q.comm):
+        paused = time.perf_counter()
+        compare(state)
+        lost += time.perf_counter() - paused
+    seconds = time.perf_counter() - begin - lost
+    return Run(states, np.array(errors), np.array(norms), seconds)
+
+
+def regularization(options: argparse.Namespace) -> Any:
+    """The inertia a demo's options ask for."""
+    return df.Inertia.auto() if options.eps is None else df.Inertia.per_step(options.eps, options.rho)
+
+
+def fitted(
+    problem: df.Problem, guess: Array, initial: Callable[[Array], Array], ridge: float = 1e-4, iterations: int = 0
+) -> df.State:
+    """Start: amplitudes by linear least squares with a ridge, then `iterations` of `df.fit` on all parameters.
+
+    In `guess` all amplitudes are zero, so that the tangent there is that of the amplitudes alone.  The ridge keeps
+    them small where components overlap; a start with huge amplitudes that cancel is a bad one for any dynamics.
+    """
+    q, ansatz = problem.quadrature, problem.ansatz
+    rhs = root_weights(q.w, ansatz.shape, ansatz.dtype) * real_rows(initial(q.x).astype(ansatz.dtype))
+    amplitudes = Dense().solve(LeastSquares(problem.tangent(guess), rhs, ridge)).value
+    if iterations == 0:
+        return df.State(0.0, guess + amplitudes)
+    return df.fit(problem, initial, guess + amplitudes, max_iterations=iterations)
+
+
+def report(name: str, run: Run, comm: MPI.Comm, **more: Any) -> dict[str, Any]:
+    """Print a run's figures on rank 0, and return them."""
+    result = run.figures() | more
+    if comm.rank == 0:
+        print(f"{name}: {json.dumps(result, default=float)}", flush=True)
+    return result
+
+
+def equispaced(a: float, b: float, n: int) -> Array:
+    """Centers of n equal cells of [a, b], shape (n, 1)."""
+    return (a + (b - a) * (np.arange(n)[:, None] + 0.5) / n).reshape(n, 1)
+
+
+# -- figures -------------------------------------------------------------------------------------------------
+def figure(path: Path, comm: MPI.Comm, draw: Callable[[Any], None], **layout: Any) -> None:
+    """Rank 0 draws into a new matplotlib figure and saves it."""
+    if comm.rank == 0:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
+
+        shown = plt.figure(figsize=layout.pop("figsize", (9, 3.4)), layout="constrained")
+        draw(shown)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shown.savefig(path, dpi=120)
+        plt.close(shown)
+
+
+def profiles(
+    shown: Any, problem: df.Problem, run: Run, x: Array, reference: Callable[[float, Array], Array], picks: int = 4
+) -> None:
+    """Left: solution and reference (dashed) on the line x at a few times.  Right: relative error over time."""
+    components = problem.ansatz.shape[0] if problem.ansatz.shape else 1
+    axes = shown.subplots(1, components + 1)
+    for i in np.linspace(0, len(run.states) - 1, picks).round().astype(int):
+        state = run.states[i]
+        value = np.atleast_2d(problem.field(state, x[None]).value)
+        exact = np.atleast_2d(reference(state.t, x[None]))
+        for axis, u, v in zip(axes, value, exact, strict=False):
+            (line,) = axis.plot(x, np.real(u), label=f"t = {state.t:g}")
+            axis.plot(x, np.real(v), "--", color="black", lw=0.8)
+            axis.set_xlabel("x")
+    axes[0].legend(fontsize=8, title="dashed: reference", title_fontsize=8)
+    errors(axes[-1], run)
+
+
+def errors(axis: Any, run: Run) -> None:
+    """Relative error over time."""
+    axis.semilogy(run.times, run.relative, ".-")
+    axis.set_xlabel("t")
+    axis.set_title("relative $L^2$ error", fontsize=9)
+    axis.grid(alpha=0.3)
+
+
+# -- reference: Fourier in space, ETDRK4 in time -------------------------------------------------------------
+class Spectral:
+    """u_t = L u + N(u) on a periodic interval: Fourier series in space, ETDRK4 in time, plain NumPy.
+
+    S. M. Cox, P. C. Matthews, J. Comput. Phys. 176 (2002); φ-functions by contour integrals: A.-K. Kassam,
+    L. N. Trefethen, SIAM J. Sci. Comput. 26 (2005).
+
+    Parameters
+    ----------
+    initial : callable
+        x (n,) -> (m, n), m components.
+    linear : callable
+        Wave numbers k (n/2 + 1,) -> symbols of L, (m, n/2 + 1).
+    nonlinear : callable
+        (u (m, n), k) -> transform of N(u), (m, n/2 + 1); use `fft` and `ifft` over the last axis.
+    bounds : (a, b)
+    n : int
+        Modes; products are dealiased by the 2/3 rule.
+    dt : float
+        Step size.
+    until : float
+        Final time; solutions are kept at `saves` equal intervals.
+    """
+
+    def __init__(
+        self,
+        initial: Callable[[Array], Array],
+        linear: Callable[[Array], Array],
+        nonlinear: Callable[[Array, Array], Array],
+        bounds: tuple[float, float],
+        n: int,
+        dt: float,
+        until: float,
+        saves: int = 20,
+    ) -> None:
+        self.a, self.period = bounds[0], bounds[1] - bounds[0]
+        x = self.a + self.period * np.arange(n) / n
+        self.k = 2 * np.pi / self.period * np.arange(n // 2 + 1)
+        self.keep = self.k < 2 / 3 * self.k[-1]
+        steps = max(1, int(np.ceil(until / saves / dt)))
+        scheme = _etdrk4(np.atleast_2d(linear(self.k)).astype(complex), until / saves / steps)
+        v = np.fft.rfft(np.atleast_2d(initial(x)))
+        self.times, self.saved = np.linspace(0.0, until, saves + 1), [v]
+
+        def f(v: Array) -> Array:
+            return np.where(self.keep, nonlinear(np.fft.irfft(v, n), self.k), 0)
+
+        for _ in range(saves):
+            for _ in range(steps):
+                v = scheme(v, f)
+            self.saved.append(v)
+
+    def __call__(self, t: float, x: Array) -> Array:
+        """The solution at a saved time t, at points x (1, N): (N,) or (m, N)."""
+        v = self.saved[int(np.argmin(abs(self.times - t)))]
+        if min(abs(self.times - t)) > 1e-9:
+            raise ValueError(f"no reference at t = {t}")
+        used = np.max(abs(v), axis=0) > 1e-14 * np.max(abs(v))  # only modes that matter
+        last = int(np.max(np.flatnonzero(used), initial=0)) + 1
+        phase = np.exp(1j * np.outer(self.k[:last], x[0] - self.a))
+        n = 2 * (len(self.k) - 1)
+        weights = np.where(np.arange(last) == 0, 1.0, 2.0) / n
+        u = (weights * v[:, :last] @ phase).real
+        return u if len(u) > 1 else u[0]
+
+
+def _etdrk4(symbols: Array, h: float) -> Callable[[Array, Callable[[Array], Array]], Array]:
+    """One step v -> v of ETDRK4 for v' = L v + f(v), L diagonal."""
+    nodes = np.exp(1j * np.pi * (np.arange(32) + 0.5) / 16)  # a whole circle, as symbols may be complex
+    z = h * symbols[..., None] + nodes
+    e, half = np.exp(h * symbols), np.exp(h * symbols / 2)
+    q = h * np.mean((np.exp(z / 2) - 1) / z, axis=-1)
+    f1 = h * np.mean((-4 - z + np.exp(z) * (4 - 3 * z + z**2)) / z**3, axis=-1)
+    f2 = h * np.mean((2 + z + np.exp(z) * (-2 + z)) / z**3, axis=-1)
+    f3 = h * np.mean((-4 - 3 * z - z**2 + np.exp(z) * (4 - z)) / z**3, axis=-1)
+
+    def step(v: Array, f: Callable[[Array], Array]) -> Array:
+        n1 = f(v)
+        a = half * v + q * n1
+        n2 = f(a)
+        b = half * v + q * n2
+        n3 = f(b)
+        c = half * a + q * (2 * n3 - n1)
+        return e * v + f1 * n1 + 2 * f2 * (n2 + n3) + f3 * f(c)
+
+    return step
