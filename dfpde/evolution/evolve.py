@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import DfpdeError, NonFiniteError, ParameterError, SolverError, StepError
 from ..inertia import Regularization, StageContext
-from ..leastsquares import KSP, Solver
+from ..leastsquares import KSP, LeastSquares, Solver
 from ..problem import Problem
 from .control import Controller
 from .explicit import DormandPrince, Integrator, Step
@@ -91,6 +91,7 @@ def _run(
     integrator: Integrator,
     solver: Solver,
 ) -> Iterator[State]:
+    resume(problem, state, solver)
     if state.dt is None or not controller.adaptive:
         first = controller.first
         if first is None:
@@ -143,12 +144,23 @@ def advance(
         decision = controller.decide(ratio, dt, integrator.error_order or 0, state.control)
         if decision.accept:
             proposed = max(decision.dt, proposal) if ends and dt < proposal else decision.dt
-            return _accepted(state, step, dt, stop if ends else state.t + dt, proposed, decision.control)
+            done = _accepted(state, step, dt, stop if ends else state.t + dt, proposed, decision.control)
+            return done.with_(kept=solver.memory if isinstance(solver, KSP) else None)
         state = state.with_(rejected=state.rejected + 1, control=decision.control)
         if dt <= controller.dt_min:
             break
         proposal = decision.dt
     raise _give_up(state, dt, failure)
+
+
+def resume(problem: Problem, state: State, solver: Solver) -> None:
+    """Give the solver exactly the preconditioner it had when this state was made, so that restarts are bitwise equal."""
+    if not isinstance(solver, KSP):
+        return
+    solver.reset()
+    if state.kept is not None:
+        system = problem.system(state.kept.t, state.kept.theta)
+        solver.restore(LeastSquares(system.tangent, system.rhs, state.kept.eps, system.scale), state.kept)
 
 
 def _towards(t: float, dt: float, stop: float, adaptive: bool) -> tuple[float, bool]:

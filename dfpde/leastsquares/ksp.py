@@ -121,7 +121,12 @@ class KSP:
         self._rebuild(system)
         if self._lag is not None:
             cost, solves, spent, last = kept.counts
-            self._lag.build_cost, self._lag.solves, self._lag.spent, self._lag.last = cost, int(solves), spent, int(last)
+            self._lag.build_cost, self._lag.solves, self._lag.spent, self._lag.last = (
+                cost,
+                int(solves),
+                spent,
+                int(last),
+            )
 
     # -- pieces ---------------------------------------------------------------------------------------------
     def _workspace(self, system: LeastSquares) -> _Work:
@@ -270,7 +275,8 @@ class _Work:
         if not self.rectangular:
             ksp.setOperators(normal, normal)
         self.own_pc = ksp.getPC().getType() == "python"
-        self.rtol, _, _, self.max_it = ksp.getTolerances()
+        rtol, _, _, max_it = ksp.getTolerances()  # the command line has had its say
+        self.rtol, self.max_it = float(rtol), int(max_it)
         self.b = wide.createVecLeft() if self.rectangular else normal.createVecLeft()
         self.x = normal.createVecRight()
         self._options_checked = False
