@@ -15,7 +15,7 @@ if sys.argv[:1] != ["-m"]:  # `python -m dfpde info` must work where PETSc or MP
     from .inertia import Inertia, Tikhonov
     from .io import ParaViewWriter, RunManifest, load, progress, save
     from .leastsquares import KSP, Dense
-    from .mesh import Mesh
+    from .mesh import Mesh, read_mesh
     from .problem import Dirichlet, Problem
     from .quadrature import Quadrature
     from .regularizations import Onsager, RandomSparse, TruncatedSVD
@@ -27,5 +27,5 @@ __all__ = [
     "Field", "Fixed", "GaussianMixture", "Heun", "Inertia", "Mesh", "Onsager", "ParaViewWriter",
     "PeriodicGaussianMixture", "Problem", "Quadrature", "RandomSparse", "RunManifest", "Stack", "State", "Tikhonov",
     "TruncatedSVD", "WavePackets", "agree", "check_ansatz", "div", "dot", "dx", "evolve", "finite", "fit", "grad",
-    "guard", "laplacian", "load", "progress", "save", "together",
+    "guard", "laplacian", "load", "progress", "read_mesh", "save", "together",
 ]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import roots_jacobi
 from skfem.quadrature import get_quadrature
+from skfem.refdom import RefLine
 
 from .errors import MeshError, ParameterError
 
@@ -57,6 +58,12 @@ def rule(refdom: Any, order: int) -> tuple[Array, Array]:
         if weights.min() > 0 and monomial_defect(points, weights, order) < 1e-11:
             return points, weights
     return _collapsed(refdom.dim(), order)
+
+
+def line_rule(order: int) -> tuple[Array, Array]:
+    """`rule` on [0, 1]: points (Q,) and weights (Q,)."""
+    points, weights = rule(RefLine, order)
+    return points[0], weights
 
 
 def _gauss(refdom: Any, order: int) -> tuple[Array, Array]:

@@ -93,7 +93,7 @@ def read_mesh(
     Anything meshio reads (gmsh 2 and 4, .vtu, .xdmf, …) with lines, triangles, quadrilaterals, tetrahedra or
     hexahedra, or second-order triangles, quadrilaterals (9 nodes), tetrahedra, hexahedra (27 nodes).  Physical
     groups of gmsh become `Mesh.boundaries` and `Mesh.subdomains`; one without a name is called by its number.
-    Rank 0 sends one rank's block after the other: it never holds two copies of the mesh.
+    Rank 0 sends one block after the other: beside the whole mesh it holds one block at a time.
 
     Parameters
     ----------

@@ -14,13 +14,13 @@ import skfem
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from . import cells
+from . import cells, grids
 from .collective import agree, together
 from .errors import NonFiniteError, ParameterError, QuadratureError, ShapeError
+from .grids import Bounds
 from .mesh import Mesh, blocks
 
 Array = NDArray[np.float64]
-Bounds = Sequence[float] | Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,11 +246,8 @@ class Quadrature:
             Points in each direction.
         """
         with together(comm):
-            box = _box(bounds)
-            counts = _counts("n", n, len(box))
-            axes = [a + (b - a) * np.arange(k) / k for (a, b), k in zip(box, counts, strict=True)]
-            weights = [np.full(k, (b - a) / k) for (a, b), k in zip(box, counts, strict=True)]
-        return cls(*_tensor(axes, weights, comm), comm)
+            x, w = grids.periodic(bounds, n, comm.rank, comm.size)
+        return cls(x, w, comm)
 
     @classmethod
     def gauss(cls, bounds: Bounds, cells: int | Sequence[int], order: int, comm: MPI.Comm) -> Quadrature:
@@ -265,14 +262,8 @@ class Quadrature:
             Polynomial degree; max(2, order // 2 + 1) points per cell and direction.
         """
         with together(comm):
-            box = _box(bounds)
-            counts = _counts("cells", cells, len(box))
-            (nodes,), factors = _line_rule(order)
-            steps = [(b - a) / k for (a, b), k in zip(box, counts, strict=True)]
-            pairs = zip(box, counts, steps, strict=True)
-            axes = [(a + h * (np.arange(k)[:, None] + nodes)).ravel() for (a, _), k, h in pairs]
-            weights = [np.tile(h * factors, k) for k, h in zip(counts, steps, strict=True)]
-        return cls(*_tensor(axes, weights, comm), comm)
+            x, w = grids.gauss(bounds, cells, order, comm.rank, comm.size)
+        return cls(x, w, comm)
 
 
 # -- checks --------------------------------------------------------------------------------------------------
@@ -316,22 +307,6 @@ def _check_ranks(ranks: list[tuple[int, int, float, bool]]) -> None:
         raise QuadratureError(f"the weights of {points} points sum to zero or overflow", "check mesh and boundary name")
 
 
-def _box(bounds: Bounds) -> list[tuple[float, float]]:
-    array = np.asarray(bounds, dtype=np.float64)
-    array = array[None] if array.ndim == 1 else array
-    pairs = array.ndim == 2 and array.shape[1] == 2 and bool(np.all(np.isfinite(array)))
-    if not pairs or not np.all(array[:, 0] < array[:, 1]):
-        raise ParameterError(f"bounds {bounds!r}", "give (a, b) with a < b, or one such pair for each direction")
-    return [(float(a), float(b)) for a, b in array]
-
-
-def _counts(name: str, counts: int | Sequence[int], dim: int) -> list[int]:
-    listed = np.asarray(counts)
-    if listed.dtype.kind not in "iu" or listed.shape not in ((), (dim,)) or np.any(listed < 1):
-        raise ParameterError(f"{name} = {counts!r} in {dim} dimensions", "give positive integers, one per direction")
-    return [int(k) for k in np.broadcast_to(listed, (dim,))]
-
-
 # -- points --------------------------------------------------------------------------------------------------
 def _distributed(mesh: Mesh | skfem.Mesh, comm: MPI.Comm | None) -> Mesh:
     if isinstance(mesh, Mesh):
@@ -344,10 +319,6 @@ def _distributed(mesh: Mesh | skfem.Mesh, comm: MPI.Comm | None) -> Mesh:
     return Mesh.from_skfem(mesh, comm)
 
 
-def _line_rule(order: int) -> tuple[Array, Array]:
-    return cells.rule(skfem.MeshLine.elem.refdom, order)
-
-
 def _subdomain(mesh: Mesh, name: str | None) -> Any:
     if name is None:
         return slice(None)
@@ -355,13 +326,3 @@ def _subdomain(mesh: Mesh, name: str | None) -> Any:
         known = ", ".join(mesh.subdomains) or "none"
         raise ParameterError(f"the mesh has no subdomain {name!r}", f"use one it has: {known}")
     return slice(None) if mesh.local is None else np.asarray(mesh.local.subdomains[name])
-
-
-def _tensor(axes: list[Array], weights: list[Array], comm: MPI.Comm) -> tuple[Array, Array]:
-    """This rank's block of a tensor-product rule; the last direction runs fastest."""
-    shape = tuple(axis.size for axis in axes)
-    cuts = blocks(int(np.prod(shape)), comm.size)
-    index = np.unravel_index(np.arange(cuts[comm.rank], cuts[comm.rank + 1]), shape)
-    x = np.array([axis[i] for axis, i in zip(axes, index, strict=True)])
-    w = np.prod([weight[i] for weight, i in zip(weights, index, strict=True)], axis=0)
-    return x, w

@@ -18,7 +18,7 @@ errors
 launch
 environment
 collective
-cells mesh_raw mesh_file mesh_check mesh
+cells mesh_raw mesh_file mesh_check mesh grids
 quadrature
 calculus
 ansatz
@@ -35,7 +35,7 @@ cli
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")) for name in line.split()}
 
 # lines of LAYERS that a package may not use although they are below it
-FORBIDDEN = {"ansatz": {"launch", "environment", "collective", "cells", "mesh", "quadrature"}}
+FORBIDDEN = {"ansatz": {"launch", "environment", "collective", "cells", "mesh", "grids", "quadrature"}}
 
 # where each package from outside may be imported; one that is not named here may be imported nowhere
 HOMES = {
