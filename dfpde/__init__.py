@@ -9,11 +9,13 @@ if sys.argv[:1] != ["-m"]:  # `python -m dfpde info` must work where PETSc or MP
     from .ansatz import Ansatz, GaussianMixture, PeriodicGaussianMixture, Stack, WavePackets, check_ansatz
     from .calculus import Field, div, dot, dx, grad, laplacian
     from .collective import agree, finite, guard, together
+    from .diagnostics import Conserving, EnergyLedger, Functional, check_epsilon, sensitivities, spectrum
     from .errors import DfpdeError
     from .evolution import PI, RK4, BogackiShampine, DormandPrince, Euler, Fixed, Heun, State, evolve
     from .fit import fit
     from .inertia import Inertia, Tikhonov
     from .io import ParaViewWriter, RunManifest, load, progress, save
+    from .learning import Misfit, Newtonian, gauss_newton_flow, learn
     from .leastsquares import KSP, Dense
     from .mesh import Mesh, read_mesh
     from .problem import Dirichlet, Problem
@@ -23,9 +25,10 @@ if sys.argv[:1] != ["-m"]:  # `python -m dfpde info` must work where PETSc or MP
 __version__ = "0.1.0"
 
 __all__ = [
-    "KSP", "PI", "RK4", "Ansatz", "BogackiShampine", "Dense", "DfpdeError", "Dirichlet", "DormandPrince", "Euler",
-    "Field", "Fixed", "GaussianMixture", "Heun", "Inertia", "Mesh", "Onsager", "ParaViewWriter",
-    "PeriodicGaussianMixture", "Problem", "Quadrature", "RandomSparse", "RunManifest", "Stack", "State", "Tikhonov",
-    "TruncatedSVD", "WavePackets", "agree", "check_ansatz", "div", "dot", "dx", "evolve", "finite", "fit", "grad",
-    "guard", "laplacian", "load", "progress", "read_mesh", "save", "together",
+    "KSP", "PI", "RK4", "Ansatz", "BogackiShampine", "Conserving", "Dense", "DfpdeError", "Dirichlet",
+    "DormandPrince", "EnergyLedger", "Euler", "Field", "Fixed", "Functional", "GaussianMixture", "Heun", "Inertia",
+    "Mesh", "Misfit", "Newtonian", "Onsager", "ParaViewWriter", "PeriodicGaussianMixture", "Problem", "Quadrature",
+    "RandomSparse", "RunManifest", "Stack", "State", "Tikhonov", "TruncatedSVD", "WavePackets", "agree",
+    "check_ansatz", "check_epsilon", "div", "dot", "dx", "evolve", "finite", "fit", "gauss_newton_flow", "grad",
+    "guard", "laplacian", "learn", "load", "progress", "read_mesh", "save", "sensitivities", "spectrum", "together",
 ]

@@ -1,1 +1,13 @@
+"""Instruments: energy ledger, spectrum of the tangent, conserved quantities, sensitivities."""
 
+from .conserved import Conserving
+from .functional import Functional
+from .ledger import EnergyLedger, Entry
+from .nullspace import NullSpace
+from .sensitivities import Sensitivity, sensitivities
+from .spectrum import EpsilonReport, EpsilonWarning, Spectrum, check_epsilon, spectrum
+
+__all__ = [
+    "Conserving", "EnergyLedger", "Entry", "EpsilonReport", "EpsilonWarning", "Functional", "NullSpace", "Sensitivity",
+    "Spectrum", "check_epsilon", "sensitivities", "spectrum",
+]

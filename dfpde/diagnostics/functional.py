@@ -35,8 +35,8 @@ class Functional:
     variation : callable
         g(x, u), the derivative of Q: either the array δQ/δu of shape (*shape, N), with dQ = ∫ Re(conj(g) · du), or a
         mapping {alpha: array (*shape, N)} of the derivatives of q with respect to ∂^alpha u,
-        dQ = Σ_alpha ∫ Re(conj(g_alpha) · ∂^alpha du).  The first is cheaper but integrates by parts: it is exact up to the
-        quadrature error, and needs boundary terms that vanish.
+        dQ = Σ_alpha ∫ Re(conj(g_alpha) · ∂^alpha du).  The first is cheaper but integrates by parts: it is exact up to
+        the quadrature error, and needs boundary terms that vanish.
     name : str
         For tables and messages.
     """
@@ -50,7 +50,7 @@ class Functional:
         """Q = ∫ Re(conj(ψ) · u) dx, ψ a number, an array (*shape, 1) or a function of x -> (*shape, N)."""
 
         def psi(x: Array, u: Field) -> Array:
-            values = weight(x) if callable(weight) else weight
+            values: Array = np.asarray(weight(x) if callable(weight) else weight)
             return np.broadcast_to(values, (*u.ansatz.shape, x.shape[1]))
 
         return Functional(lambda x, u: _dot(psi(x, u), u.value), psi, name)
@@ -68,7 +68,8 @@ class Functional:
         """∂Q/∂θ, shape (p,); collective."""
         field = problem.field(theta)
         rows = problem.tangent(field.theta).blocks[0]
-        return gradients(problem, (self,), field, rows)[0]
+        gradient: Array = gradients(problem, (self,), field, rows)[0]
+        return gradient
 
 
 def values(problem: Problem, functionals: Sequence[Functional], field: Field) -> tuple[Array, Array]:
@@ -113,7 +114,7 @@ def stage_gradients(problem: Problem, functionals: Sequence[Functional], system:
         The stage does not carry its field.
     """
     if system.field is None:
-        raise ShapeError("the stage's system does not carry its field", "a dfpde.Problem, or another one that sets field")
+        raise ShapeError("the stage's system does not carry its field", "a dfpde.Problem, or one that sets it")
     return gradients(problem, functionals, system.field, system.tangent.blocks[0])
 
 

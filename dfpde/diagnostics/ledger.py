@@ -2,9 +2,10 @@
 
     d/dt (μ/2 |D θ̇|² + E(Φ(θ))) = −‖J θ̇‖² − κ |D θ̇|² + ⟨J θ̇, f + ∇E⟩
 
-from μ D² θ̈ + κ D² θ̇ + Jᵀ(J θ̇ − f) = 0 tested with θ̇ (derived here).  For a gradient flow, f = −∇E, the last term, the
-work of the non-gradient part, is zero.  The three powers on the right are integrated with the Runge–Kutta weights of the
-run itself, as if they were further unknowns, so the balance closes at the order to which the run solves the equation.
+from μ D² θ̈ + κ D² θ̇ + Jᵀ(J θ̇ − f) = 0 tested with θ̇ (derived here).  For a gradient flow, f = −∇E, the last term,
+the work of the non-gradient part, is zero.  The three powers on the right are integrated with the Runge–Kutta weights
+of the run itself, as if they were further unknowns, so the balance closes at the order to which the run solves the
+equation.
 """
 
 from __future__ import annotations
@@ -88,8 +89,9 @@ class EnergyLedger:
     Notes
     -----
     The cost is one product with J and one with Jᵀ for each stage, and the energy for each recorded state.  `Inertia`
-    solves the equation with mass to first order (one implicit Euler step in θ̇ for each stage): its balance closes at first
-    order for fixed μ > 0, whatever the scheme; `Tikhonov` (μ = 0) and `ContinuousInertia` close at the order of the scheme.
+    solves the equation with mass to first order (one implicit Euler step in θ̇ for each stage): its balance closes at
+    first order for fixed μ > 0, whatever the scheme; `Tikhonov` (μ = 0) and `ContinuousInertia` close at the order of
+    the scheme.
     """
 
     def __init__(self, problem: Problem, potential: Functional, inertia: Inertia | PerStep) -> None:

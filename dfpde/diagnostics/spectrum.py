@@ -3,7 +3,7 @@
     √W J D⁻¹ ≈ U Σ Vᵀ, the k leading triplets, by subspace iteration on a random start (Halko, Martinsson, Tropp,
     SIAM Review 53, 2011, Algorithms 4.4 and 5.1), from products with J and Jᵀ only.
 
-A direction of Dθ is called weak at ε when its σ ≤ ε: one regularized solve takes β = ε²/(σ² + ε²) ≥ ½ of the anchor there.
+A direction of Dθ is called weak at ε when σ ≤ ε: a regularized solve takes β = ε²/(σ² + ε²) ≥ ½ of the anchor there.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def spectrum(
     oversampling : int
         Further random directions, for accuracy.
     iterations : int
-        Subspace iterations.  The expected relative error of σ_i falls like (σ_{l+1}/σ_i)^(4 iterations), l = k + oversampling.
+        Subspace iterations: the relative error of σ_i falls like (σ_{l+1}/σ_i)^(4 iterations), l = k + oversampling.
     seed : int
         Of the random start, the same on all ranks.
 
@@ -126,7 +126,10 @@ def spectrum(
     p = tangent.columns
     k = p if k is None else k
     if not (1 <= k <= p and oversampling >= 0 and iterations >= 0):
-        raise ParameterError(f"k = {k}, oversampling = {oversampling}, iterations = {iterations}, p = {p}", "1 <= k <= p")
+        raise ParameterError(
+            f"k = {k}, oversampling = {oversampling}, iterations = {iterations}, p = {p}",
+            "1 <= k <= p, oversampling >= 0, iterations >= 0",
+        )
     d = np.ones(p) if scale is None else scale
     width = min(p, k + oversampling)
     basis = np.linalg.qr(np.random.default_rng(seed).standard_normal((p, width)))[0]
@@ -221,7 +224,8 @@ def _forward(tangent: Tangent, basis: Array, d: Array) -> Array:
 def _adjoint(tangent: Tangent, sample: Array, d: Array) -> Array:
     with together(tangent.comm):
         total = np.stack([tangent.local_adjoint(np.ascontiguousarray(y)) for y in sample.T])
-    return tangent._sum(total).T / d[:, None]
+    product: Array = tangent._sum(total).T / d[:, None]
+    return product
 
 
 def _tall_qr(tangent: Tangent, sample: Array) -> tuple[Array, Array]:

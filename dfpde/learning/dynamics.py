@@ -4,91 +4,26 @@
     κ = σ = 0:   H is conserved, the *computational inertia* of Karagöz (arXiv 2505.19171)
     else:        dE[H]/dt = −κ E|θ̇|² + σ² p/(2μ)                        (Itô; derived here)
 
-integrated by splitting into exact flows: kick (θ̇ from ∇L), drift (θ from θ̇), and Ornstein–Uhlenbeck (friction and noise).
-Without friction and noise every scheme is symplectic and symmetric, so the error of H stays bounded for times exponentially
-long in 1/h (Hairer, Lubich, Wanner, Geometric Numerical Integration, Section IX.8).
+integrated by splitting into exact flows: kick (θ̇ from ∇L), drift (θ from θ̇), Ornstein–Uhlenbeck (friction and noise).
+Without friction and noise every scheme is symplectic and symmetric, so the error of H stays bounded for times
+exponentially long in 1/h (Hairer, Lubich, Wanner, Geometric Numerical Integration, Section IX.8).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .ansatz.base import Ansatz
-from .calculus import Field
-from .collective import together
-from .errors import NonFiniteError, ParameterError, ShapeError
-from .problem import Problem
-from .quadrature import Quadrature
+from ..errors import NonFiniteError, ParameterError
+from .losses import Loss
 
 Array = NDArray[Any]
-
-
-class Loss(Protocol):
-    """A function of θ with its gradient, the same on all ranks."""
-
-    def value(self, theta: Array) -> float:
-        """L(θ)."""
-        ...
-
-    def gradient(self, theta: Array) -> Array:
-        """∇L(θ), shape (p,)."""
-        ...
-
-
-@dataclass(frozen=True)
-class Given:
-    """A loss from two callables, θ -> L and θ -> ∇L."""
-
-    value: Callable[[Array], float]
-    gradient: Callable[[Array], Array]
-
-
-@dataclass(frozen=True, eq=False)
-class Misfit:
-    """L(θ) = ½ ‖Φ(θ) − u*‖²_W over any ansatz and quadrature; ∇L = Jᵀ(Φ − u*), by `vjp`, collective.
-
-    Parameters
-    ----------
-    ansatz : Ansatz
-    quadrature : Quadrature
-    target : (*shape, N) array
-        u* at this rank's points.
-
-    Raises
-    ------
-    ShapeError
-        The target is not a field at the points, on all ranks.
-    """
-
-    ansatz: Ansatz
-    quadrature: Quadrature
-    target: Array
-
-    def __post_init__(self) -> None:
-        with together(self.quadrature.comm):
-            _check_target(self.ansatz, self.quadrature, self.target)
-
-    def value(self, theta: Array) -> float:
-        """L(θ)."""
-        return 0.5 * self.quadrature.norm(self._residual(theta)) ** 2
-
-    def gradient(self, theta: Array) -> Array:
-        """∇L(θ)."""
-        x, comm = self.quadrature.x, self.quadrature.comm
-        residual = self._residual(theta) * self.quadrature.w
-        with together(comm):
-            local = self.ansatz.vjp(theta, x, residual)
-        return np.asarray(comm.allreduce(local)) if comm.size > 1 else local
-
-    def _residual(self, theta: Array) -> Array:
-        with together(self.quadrature.comm):
-            return np.asarray(self.ansatz.value(theta, self.quadrature.x) - self.target)
 
 
 @dataclass(frozen=True)
@@ -103,7 +38,7 @@ class Newtonian:
     friction : float
         κ, units of L · time/θ².
     noise : float
-        σ, of a force σ dW: units of L/θ · time^½.  With κ > 0 the stationary density is exp(−2κH/σ²), temperature σ²/2κ.
+        σ, of a force σ dW: units of L/θ · time^½.  With κ > 0 the stationary density is exp(−2κH/σ²).
     seed : int
         The noise of step n is a function of (seed, n): the same on all ranks and after a restart.
 
@@ -183,7 +118,7 @@ class Splitting:
 def _compose(name: str, weights: tuple[float, ...], order: int) -> Splitting:
     """Velocity Verlet with steps w_1 h, …, w_s h."""
     ends = (0.0, *weights, 0.0)
-    kicks = tuple(0.5 * (a + b) for a, b in zip(ends, ends[1:], strict=False))
+    kicks = tuple(0.5 * (a + b) for a, b in pairwise(ends))
     return Splitting(name, kicks, weights, order)
 
 
@@ -253,7 +188,7 @@ def learn(
         raise ParameterError(f"dt = {dt}, steps = {steps}, every = {every}", "dt > 0, steps >= 0, every >= 1")
     damped = dynamics.friction > 0 or dynamics.noise > 0
     if damped and scheme is not VERLET:
-        raise ParameterError(f"{scheme.name} with friction or noise", "VERLET: the splitting BAOAB is of order 2 anyway")
+        raise ParameterError(f"{scheme.name} with friction or noise", "VERLET: BAOAB is of order 2 anyway")
     if not isinstance(start, Motion):
         start = Motion(0.0, np.array(start, float), np.zeros(len(start)))
     return _learn(dynamics, start, dt, steps, scheme, every, damped)
@@ -296,45 +231,3 @@ def _ornstein_uhlenbeck(dynamics: Newtonian, v: Array, dt: float, step: int) -> 
         random = np.random.default_rng((dynamics.seed, step)).standard_normal(v.size)
         later = later + sigma / mass * math.sqrt(width) * random
     return later, 0.5 * dt * kappa * float(v @ v + later @ later)
-
-
-def gradient_flow(ansatz: Ansatz, quadrature: Quadrature, slope: Callable[[Array, Field], Array]) -> Problem:
-    """Training as an evolution problem u_t = −∇ℓ(u): natural-gradient flow, with inertia if wanted, by `evolve`.
-
-    Parameters
-    ----------
-    ansatz : Ansatz
-    quadrature : Quadrature
-    slope : callable
-        ∇ℓ(x, u), the L² gradient of the loss in function space, -> (*shape, N).
-    """
-    return Problem(ansatz, quadrature, lambda t, x, u: -slope(x, u))
-
-
-def gauss_newton_flow(ansatz: Ansatz, quadrature: Quadrature, target: Array) -> Problem:
-    """u_t = −(u − u*): the Dirac–Frenkel velocity is the Gauss–Newton direction of ½‖Φ(θ) − u*‖².
-
-    The field decays to u* as e^{−t} where the tangent allows it; a step of `Euler` with dt = 1 and `Tikhonov(ε)` is
-    one Levenberg–Marquardt step with damping ε², and `Inertia` adds momentum.
-
-    Parameters
-    ----------
-    ansatz : Ansatz
-    quadrature : Quadrature
-    target : (*shape, N) array
-        u* at this rank's points.
-
-    Raises
-    ------
-    ShapeError
-        The target is not a field at the points, on all ranks.
-    """
-    with together(quadrature.comm):
-        _check_target(ansatz, quadrature, target)
-    return gradient_flow(ansatz, quadrature, lambda x, u: u.value - target)
-
-
-def _check_target(ansatz: Ansatz, quadrature: Quadrature, target: Array) -> None:
-    shape = (*ansatz.shape, quadrature.x.shape[1])
-    if np.shape(target) != shape:
-        raise ShapeError(f"the target has shape {np.shape(target)}, the field {shape}", "one value for each point, points last")
