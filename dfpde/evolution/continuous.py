@@ -64,7 +64,7 @@ class ContinuousInertia:
         """
         mass, friction = getattr(inertia, "mass", 0.0), getattr(inertia, "friction", 0.0)
         if not (isinstance(inertia, Inertia) and mass > 0):
-            raise ParameterError(f"the continuous equation with {inertia}", "dfpde.Inertia(mass, friction) with mass > 0")
+            raise ParameterError(f"the continuous equation with {inertia}", "Inertia(mass, friction) with mass > 0")
         tableau, p = self.tableau, state.theta.size
         v, k, defects = np.zeros((tableau.stages, p)), np.zeros((tableau.stages, p)), np.zeros(tableau.stages)
         start = state.velocity
@@ -83,7 +83,8 @@ class ContinuousInertia:
         tangent = system.tangent
         error = float("nan") if weights is None else tangent.norm(tangent.apply(dt * (weights @ v)))
         theta, velocity = state.theta + dt * (b @ v), v[0] + dt * (b @ k)
-        return Step(theta, velocity, velocity, True, error, float(np.abs(b) @ defects / np.abs(b).sum()), float(defects[-1]))
+        defect = float(np.abs(b) @ defects / np.abs(b).sum())
+        return Step(theta, velocity, velocity, True, error, defect, float(defects[-1]))
 
 
 def acceleration(system: StageSystem, v: Array, mass: float, friction: float) -> tuple[Array, float]:
