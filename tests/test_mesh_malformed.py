@@ -229,6 +229,26 @@ def test_all_faults_are_listed(tmp_path: Path) -> None:
     assert caught.value.remedy.count("repair=True") == 2
 
 
+def test_chain_of_duplicate_vertices_becomes_one(tmp_path: Path) -> None:
+    """Three vertices, each within the tolerance δ = 8 eps of the next, the outer two not."""
+    step = 6 * np.finfo(float).eps
+    points = np.concatenate([SQUARE[:3], [(0, step), (0, 2 * step), (0, 1), (-1, 0)]])
+    path = write(tmp_path / "m.vtu", points, ("triangle", [(0, 1, 2), (3, 2, 5), (4, 5, 6)]))
+    with pytest.raises(MeshError, match="2 duplicate vertices: 3, 4 "):
+        read_mesh(path, SELF)
+    mesh = read_mesh(path, SELF, repair=True)
+    assert mesh.n_vertices == 5 and Quadrature.boundary(mesh, None, 0).measure == pytest.approx(4 + np.sqrt(2))
+
+
+def test_repaired_cell_is_in_its_subdomain_once(tmp_path: Path) -> None:
+    tags = [np.array([1, 1, 1])]
+    cells = ("triangle", [*TWO, (1, 2, 0)])
+    data = {"gmsh:physical": tags, "gmsh:geometrical": tags}
+    path = write(tmp_path / "m.msh", SQUARE, cells, cell_data=data, field_data={"all": np.array([1, 2])})
+    mesh = read_mesh(path, SELF, repair=True)
+    assert Quadrature.from_mesh(mesh, 0, subdomain="all").measure == pytest.approx(1)
+
+
 def test_long_lists_are_shortened(tmp_path: Path) -> None:
     path = write(
         tmp_path / "m.vtu", SQUARE, ("triangle", [(0, 2, 1)] + [(0, 0, i % 4) for i in range(50)] + [(0, 2, 3)])
