@@ -107,6 +107,7 @@ class EnergyLedger:
         self._tau = np.nan
         self._powers = np.zeros((0, 3))
         self._first: Array | None = None
+        self._step_of_last = -1
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -124,7 +125,7 @@ class EnergyLedger:
         return _Watched(scheme, self)
 
     def record(self, state: State) -> Entry:
-        """Enter an accepted state; collective.
+        """Enter an accepted state, once; collective.
 
         Raises
         ------
@@ -134,6 +135,9 @@ class EnergyLedger:
         if not self._books:
             raise ParameterError("nothing to enter yet", "evolve with integrator=ledger.integrator(scheme)")
         self._commit(state)
+        if state.step == self._step_of_last:
+            return self._books[-1]
+        self._step_of_last = state.step
         velocity = state.velocity if state.velocity is not None else np.zeros(state.theta.size)
         entry = self._entry(state, velocity)
         first = self._books[0]
@@ -178,6 +182,7 @@ class EnergyLedger:
         if not self._books:
             self._tau = tau
             velocity = state.velocity if state.velocity is not None else self._first
+            self._step_of_last = state.step
             self._books.append(self._entry(state, np.zeros(state.theta.size) if velocity is None else velocity))
         self._pending = (state.step + 1, dt * (np.asarray(tableau.b) @ self._powers), self._powers[-1], tau)
         return step
