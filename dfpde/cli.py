@@ -1,4 +1,4 @@
-"""Command line: ``python -m dfpde info`` and ``python -m dfpde mpirun -n N script.py``."""
+"""Command line: ``python -m dfpde info``, ``mpirun -n N script.py`` and ``check-mesh FILE``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from . import __version__, environment, launch
 from .errors import DfpdeError
+
+if TYPE_CHECKING:
+    from .mesh_raw import RawMesh
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,6 +55,12 @@ def parser() -> argparse.ArgumentParser:
     mpirun.add_argument("-n", type=_positive, required=True, metavar="N", help="number of ranks")
     mpirun.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="script.py ..., or -- -m module ...")
     mpirun.set_defaults(run=_mpirun)
+
+    check = commands.add_parser("check-mesh", help="say what a mesh file holds and what is wrong with it")
+    check.add_argument("file", type=Path, metavar="FILE", help="any format that meshio reads")
+    check.add_argument("--dim", type=int, choices=(1, 2, 3), help="dimension that the mesh must have")
+    check.add_argument("--repair", type=Path, metavar="OUT", help="write the mesh with all that can be mended mended")
+    check.set_defaults(run=_check_mesh)
     return top
 
 
@@ -81,3 +90,40 @@ def _mpirun(arguments: argparse.Namespace) -> int:
     command = launch.find_launcher().command(arguments.n, words)
     sys.stdout.flush()
     os.execve(command[0], command, launch.ranks_environment(arguments.n))
+
+
+def _check_mesh(arguments: argparse.Namespace) -> int:
+    from . import mesh_check, mesh_file  # only here: the other commands must run without scikit-fem
+
+    if launch.rank_of_launch() > 0:
+        return 0
+    raw = mesh_file.load(arguments.file, arguments.dim)
+    wrong = _describe(arguments.file, raw)
+    if arguments.repair is None or not wrong:
+        return 1 if wrong else 0
+    mended = mesh_check.repair(raw)
+    wrong = _describe(arguments.repair, mended)
+    if not wrong:
+        _save(arguments.repair, mended)
+    return 1 if wrong else 0
+
+
+def _describe(path: Path, raw: RawMesh) -> bool:
+    from .mesh_check import check_mesh
+
+    print(f"{path}: {raw.dim}D, {raw.cells.shape[1]} {raw.cell_type} cells, {raw.points.shape[1]} vertices")
+    print(f"boundaries: {', '.join(raw.boundaries) or '-'}; subdomains: {', '.join(raw.subdomains) or '-'}")
+    findings = check_mesh(raw)
+    for finding in findings:
+        print(f"WRONG: {finding}\n  Try: {finding.remedy}")
+    if not findings:
+        print("Nothing is wrong with it.")
+    return bool(findings)
+
+
+def _save(path: Path, raw: RawMesh) -> None:
+    from .mesh_raw import locate_facets
+
+    mesh = raw.mesh_type(raw.points[: raw.dim], raw.cells, sort_t=False).with_subdomains(dict(raw.subdomains))
+    named = {name: mesh.t2f[place, cell] for name, (cell, place) in locate_facets(raw).items()}
+    mesh.with_boundaries(named).save(path)

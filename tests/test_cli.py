@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import meshio
+import numpy as np
 import pytest
+from mpi4py import MPI
 
-from dfpde import environment, launch
+from dfpde import Quadrature, environment, launch, read_mesh
 from dfpde.cli import main
 
 
@@ -111,6 +115,7 @@ def test_ranks_that_hang_are_ended_in_time(mpirun):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["chek-mesh", "disk.msh"], "did you mean 'check-mesh'?"),
         (["inof"], "did you mean 'info'?"),
         (["mpirn", "-n", "2"], "did you mean 'mpirun'?"),
         (["mpirun", "-n", "0", "script.py"], "0 is not a number of ranks"),
@@ -123,3 +128,38 @@ def test_misuse_is_explained(words, says, capsys):
         main(words)
     assert caught.value.code == 2
     assert says in capsys.readouterr().err
+
+
+DISK = str(Path(__file__).parents[1] / "meshes" / "disk.msh")
+
+
+def test_check_mesh_describes_a_sound_mesh(capsys):
+    assert main(["check-mesh", DISK]) == 0
+    said = capsys.readouterr().out
+    assert "2D" in said and "triangle cells" in said and "Nothing is wrong" in said
+
+
+def test_check_mesh_names_faults_and_repairs_them(tmp_path, capsys):
+    mesh = meshio.read(DISK)
+    (block,) = (block for block in mesh.cells if block.type == "triangle")
+    block.data[7] = block.data[7][::-1].copy()
+    mesh.points = np.vstack([mesh.points, [[9.0, 9.0, 0.0]]])
+    broken, mended = str(tmp_path / "broken.msh"), str(tmp_path / "mended.msh")
+    mesh.write(broken, file_format="gmsh22", binary=False)
+
+    assert main(["check-mesh", broken]) == 1
+    said = capsys.readouterr().out
+    assert "1 inverted cells: 7" in said and "1 unused vertices" in said
+    assert main(["check-mesh", broken, "--repair", mended]) == 0
+    assert main(["check-mesh", mended]) == 0
+
+    before, after = (read_mesh(path, MPI.COMM_SELF) for path in (DISK, mended))
+    assert after.boundaries == before.boundaries and after.subdomains == before.subdomains and before.boundaries
+    for name in before.boundaries:
+        lengths = [Quadrature.boundary(m, name, 2, MPI.COMM_SELF).w.sum() for m in (before, after)]
+        assert lengths[0] == pytest.approx(lengths[1], rel=1e-14)
+
+
+def test_check_mesh_of_no_file_is_an_error_with_a_remedy(tmp_path, capsys):
+    assert main(["check-mesh", str(tmp_path / "none.msh")]) == 1
+    assert "MeshError" in (message := capsys.readouterr().err) and "Try:" in message
