@@ -1,0 +1,277 @@
+"""Implicit Runge–Kutta steps by regularized Gauss–Newton, and a linearly implicit step.
+
+The scheme is applied to θ̇ = v(t, θ), its stage velocities k_i in the sense of least squares:
+
+    minimize over k   Σ_i ‖J(θ_i) k_i − f(t_i, Φ(θ_i))‖² + ε²‖k_i − ρ a‖²,     θ_i = θ + h Σ_j a_ij k_j.
+
+A Gauss–Newton iteration is one solve of the same form as an explicit stage with the rows
+
+    δ_ij J_i + h a_ij (H_i − F_i),     H_i = ∂_θ(J(θ) k_i) at θ_i,     F_i = ∂_θ f(Φ(θ)) at θ_i,
+
+in the place of J, so every `Regularization` and every solver serves.  Where f has a part that no velocity reaches, the
+minimum differs from the Dirac–Frenkel velocity J⁺f at θ_i by O(h) times that defect (a least-squares instead of a Galerkin
+projection).  Derived here; schemes from Hairer & Wanner, Solving Ordinary Differential Equations II (1996).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..collective import together
+from ..errors import NonFiniteError, ParameterError, SolverError
+from ..inertia import Regularization, StageContext, Velocity
+from ..leastsquares import KSP, DenseRows, Solver, Tangent, real_rows, root_weights
+from ..problem import Problem, StageSystem
+from .explicit import Step
+from .linearize import DIFFERENCE, linearized
+from .state import State
+from .tableaus import (
+    IMPLICIT_EULER, IMPLICIT_MIDPOINT, RADAU_GAMMA, RADAU_IIA, SDIRK_2, SDIRK_4, ImplicitTableau,
+)  # fmt: skip
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Rows of √W f and transposed unweighted rows (p, rows) of J, F − H at one stage."""
+
+    f: Array
+    J: Array
+    slope: Array
+
+
+@dataclass(frozen=True)
+class ImplicitRungeKutta:
+    """Implicit Runge–Kutta integrator: diagonally implicit stage by stage, otherwise all stages at once.
+
+    Parameters
+    ----------
+    tableau : ImplicitTableau
+    rtol : float
+        Gauss–Newton stops when its last change of the field is below rtol ‖u‖ (or no longer falls at rounding level).
+    iterations : int
+        Most Gauss–Newton iterations of a stage.
+
+    Raises
+    ------
+    ParameterError
+        The problem has conditions (rows in rate form only): build boundary values into the ansatz.
+    MissingDerivative
+        The ansatz has no tangents of the derivatives in f.
+    SolverError
+        Gauss–Newton does not converge: a smaller step.
+    """
+
+    tableau: ImplicitTableau
+    rtol: float = 1e-10
+    iterations: int = 20
+
+    @property
+    def order(self) -> int:
+        """Order of the solution."""
+        return self.tableau.order
+
+    @property
+    def error_order(self) -> int | None:
+        """Order of the error estimate, None without one."""
+        return self.tableau.embedded_order or None
+
+    def step(self, problem: Problem, solver: Solver, inertia: Regularization, state: State, dt: float) -> Step:
+        """See `Integrator`."""
+        _refuse_conditions(problem)
+        if isinstance(solver, KSP):
+            solver.reset()  # every step starts alike: restarts are bitwise equal
+        tableau, s, p = self.tableau, self.tableau.stages, state.theta.size
+        newton = _Newton(problem, solver, inertia, state, dt, self)
+        k, defects, sample = np.zeros((s, p)), np.zeros(s), None
+        groups = [slice(i, i + 1) for i in range(s)] if tableau.diagonal else [slice(0, s)]
+        for part in groups:
+            before = state.theta + dt * (tableau.matrix[part, : part.start] @ k[: part.start])
+            k[part], sample, defects[part] = newton.solve(part, before, tableau.matrix[part, part])
+        theta = state.theta + dt * (np.asarray(tableau.b) @ k)
+        weights = np.abs(tableau.b)
+        defect = float(weights @ defects / weights.sum())
+        error = self._error(newton, k, sample)
+        return Step(
+            theta, k[-1], np.asarray(newton.anchor), False, error, defect, float(defects[-1]), newton.count, newton.memory
+        )
+
+    def _error(self, newton: _Newton, k: Array, last: _Sample | None) -> float:
+        if self.tableau.b_hat is not None and last is not None:
+            return newton.field_norm(last, newton.dt * (np.subtract(self.tableau.b, self.tableau.b_hat) @ k))
+        if self.tableau.error_weights is not None:
+            moved = newton.dt * (self.tableau.matrix @ k)
+            return newton.filtered_error(np.asarray(self.tableau.error_weights) @ moved)
+        return math.nan
+
+
+class _Newton:
+    """Gauss–Newton for the stage velocities of one step."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        solver: Solver,
+        inertia: Regularization,
+        state: State,
+        dt: float,
+        config: ImplicitRungeKutta,
+    ) -> None:
+        self.problem, self.solver, self.inertia, self.state, self.dt, self.config = (
+            problem, solver, inertia, state, dt, config,
+        )  # fmt: skip
+        self.root = root_weights(problem.quadrature.w, problem.ansatz.shape, problem.ansatz.dtype)
+        self.anchor, self.memory, self.count = state.anchor, state.memory, 0
+        self.guess = np.zeros(state.theta.size) if state.velocity is None else np.asarray(state.velocity)
+        self.size = problem.norm(state.theta)
+
+    def norm(self, rows: Array) -> float:
+        """Field norm of rows that carry their weights; collective."""
+        square, comm = float(rows @ rows), self.problem.comm
+        return math.sqrt(comm.allreduce(square) if comm.size > 1 else square)
+
+    def field_norm(self, sample: _Sample, change: Array) -> float:
+        """‖J change‖; collective."""
+        return self.norm(self.root * (change @ sample.J))
+
+    def sample(self, t: float, theta: Array, k: Array | None) -> _Sample:
+        """f, J and F − H at one stage (F alone for k=None); no communication."""
+        ansatz, x = self.problem.ansatz, self.problem.quadrature.x
+        f, derivative = linearized(self.problem, t, theta)
+        rows = self.root * real_rows(np.asarray(np.broadcast_to(f, (*ansatz.shape, x.shape[1])), dtype=ansatz.dtype))
+        tangent, slope = real_rows(ansatz.tangent(theta, x), 1), real_rows(derivative, 1)
+        length = 0.0 if k is None else float(np.linalg.norm(k))
+        if k is not None and length > 0:
+            step = DIFFERENCE * (1.0 + float(np.linalg.norm(theta))) / length
+            ahead, behind = ansatz.tangent(theta + step * k, x), ansatz.tangent(theta - step * k, x)
+            slope = slope - real_rows((ahead - behind) / (2 * step), 1)
+        return _Sample(rows, tangent, slope)
+
+    def solve(self, part: slice, before: Array, a: Array) -> tuple[Array, _Sample, float]:
+        """Velocities k (s, p) of coupled stages, the last stage's sample, and the mean defect."""
+        config = self.config
+        s, p = len(a), self.state.theta.size
+        nodes = self.state.t + self.dt * (config.tableau.c[part])
+        k, last = np.tile(self.guess, (s, 1)), math.inf
+        for iteration in range(config.iterations):
+            theta = before + self.dt * (a @ k)
+            with together(self.problem.comm):
+                samples = [self.sample(nodes[i], theta[i], k[i]) for i in range(s)]
+            found = self.linear(samples, a, k, float(nodes[-1]), part.start)
+            change = found.value.reshape(s, p) - k
+            k = k + change
+            moved = max(self.field_norm(samples[i], self.dt * change[i]) for i in range(s))
+            if not math.isfinite(moved):
+                raise _together(NonFiniteError("Gauss–Newton left the finite numbers", "a smaller step"))
+            if moved <= config.rtol * self.size or (0.5 * last < moved < 1e3 * config.rtol * self.size):
+                break
+            if iteration > 3 and moved > 2 * last:
+                raise self._failed(iteration, moved)
+            last = moved
+        else:
+            raise self._failed(config.iterations, moved)
+        self.anchor, self.memory, self.guess = found.anchor[-p:], found.memory, k[-1]
+        return k, samples[-1], found.defect / math.sqrt(s)
+
+    def linear(self, samples: list[_Sample], a: Array, k: Array, t: float, stage: int) -> Velocity:
+        """One linearized, regularized solve for all coupled velocities."""
+        s, h = len(samples), self.dt
+        matrix = np.block(
+            [[(samples[i].J if i == j else 0.0) - h * a[i, j] * samples[i].slope for i in range(s)] for j in range(s)]
+        )
+        tangent = Tangent((DenseRows(np.ascontiguousarray(matrix), np.tile(self.root, s)),), self.problem.comm)
+        residual = np.concatenate([samples[i].f - self.root * (k[i] @ samples[i].J) for i in range(s)])
+        scale = None if self.problem.scale is None else np.tile(self.problem.scale, s)
+        system = StageSystem(tangent, residual + tangent.apply(k.reshape(-1)), scale)
+        return self.regularized(system, s, t, stage)
+
+    def regularized(self, system: StageSystem, s: int, t: float, stage: int) -> Velocity:
+        anchor = None if self.anchor is None else np.tile(self.anchor, s)
+        context = StageContext(t, self.dt, self.config.tableau.stages, self.state.step, stage, self.memory)
+        found = self.inertia.velocity(system, anchor, self.solver, context)
+        self.count += found.iterations
+        return found
+
+    def _failed(self, iterations: int, moved: float) -> SolverError:
+        what = f"Gauss–Newton did not converge in {iterations} iterations: last change {moved:.2e}, ‖u‖ = {self.size:.2e}"
+        return _together(SolverError(what, "a smaller step, a larger ε, or a looser rtol of the integrator"))
+
+    def filtered_error(self, moved: Array) -> float:
+        """Radau: ‖J w‖ with (J − hγ₀F) w = hγ₀ f(u₀) + J Σ e_i (θ_i − θ), of order 3 (Hairer & Wanner II, IV.8)."""
+        with together(self.problem.comm):
+            start = self.sample(self.state.t, self.state.theta, None)
+            h = self.dt * RADAU_GAMMA
+            rhs = (h * start.f + self.root * (moved @ start.J)) / self.dt
+            tangent = Tangent((DenseRows(start.J - h * start.slope, self.root),), self.problem.comm)
+        system = StageSystem(tangent, rhs, self.problem.scale)
+        context = StageContext(self.state.t, self.dt, 1, self.state.step, 9)
+        w = self.inertia.velocity(system, np.zeros(self.state.theta.size), self.solver, context).value
+        return self.field_norm(start, self.dt * w)
+
+
+@dataclass(frozen=True)
+class LinearlyImplicit:
+    """Rosenbrock-type step ROS2: two regularized solves with J − γhF_θ, no iteration; order 2, L-stable.
+
+        (J − γhF_θ) k₁ = f(θ),   (J₂ − γhF₂) k₂ = f(θ + h k₁) − 2 J₂ k₁,   θ⁺ = θ + h (3 k₁ + k₂)/2
+
+    A W-method (Verwer, Spee, Blom, Hundsdorfer 1999): order 2 whatever stands for the Jacobian, so neither second
+    derivatives of Φ nor an exact F_θ are needed.  The embedded solution θ + h k₁ has order 1.
+    """
+
+    gamma: float = 1 - math.sqrt(0.5)
+
+    order = 2
+    error_order: int | None = 1
+
+    def step(self, problem: Problem, solver: Solver, inertia: Regularization, state: State, dt: float) -> Step:
+        """See `Integrator`."""
+        _refuse_conditions(problem)
+        if isinstance(solver, KSP):
+            solver.reset()
+        newton = _Newton(problem, solver, inertia, state, dt, ImplicitEuler)
+        anchor, memory = state.anchor, state.memory
+        k, defects, iterations = np.zeros((2, state.theta.size)), [0.0, 0.0], 0
+        for i in range(2):
+            theta, t = state.theta + i * dt * k[0], state.t + i * dt
+            with together(problem.comm):
+                sample = newton.sample(t, theta, None)
+                rows = DenseRows(sample.J - self.gamma * dt * sample.slope, newton.root)
+                rhs = sample.f - 2 * i * newton.root * (k[0] @ sample.J)
+            system = StageSystem(Tangent((rows,), problem.comm), rhs, problem.scale)
+            # k₂ ≈ v − 2 k₁ ≈ −v: its anchor is minus the first velocity
+            found = inertia.velocity(system, anchor if i == 0 else -k[0], solver, StageContext(t, dt, 2, state.step, i, memory))
+            k[i], defects[i], memory = found.value, found.defect, found.memory
+            iterations += found.iterations
+        velocity = 1.5 * k[0] + 0.5 * k[1]
+        error = newton.field_norm(sample, 0.5 * dt * (k[0] + k[1]))
+        theta = state.theta + dt * velocity
+        return Step(theta, velocity, velocity, False, error, defects[0], defects[1], iterations, memory)
+
+
+def _refuse_conditions(problem: Problem) -> None:
+    if problem.conditions:
+        raise ParameterError(
+            f"implicit steps with {len(problem.conditions)} condition(s)",
+            "boundary values built into the ansatz (Masked, Periodic), or an explicit integrator",
+        )
+
+
+def _together(error: Any) -> Any:
+    """Raised from reduced numbers: on all ranks."""
+    error.collective = True
+    return error
+
+
+ImplicitEuler = ImplicitRungeKutta(IMPLICIT_EULER)
+ImplicitMidpoint = ImplicitRungeKutta(IMPLICIT_MIDPOINT)
+SDIRK2 = ImplicitRungeKutta(SDIRK_2)
+SDIRK4 = ImplicitRungeKutta(SDIRK_4)
+RadauIIA = ImplicitRungeKutta(RADAU_IIA)
+ROS2 = LinearlyImplicit()
