@@ -27,6 +27,7 @@ problem
 inertia regularizations
 evolution
 fit
+learning
 fem
 diagnostics
 io
