@@ -38,9 +38,13 @@ info: $(READY)
 
 setup: $(READY)
 
+ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
+.PHONY: $(READY) # this directory was moved or copied, and its .venv refers to the old place
+endif
+
 $(READY): pyproject.toml scripts/setup.sh
 	@scripts/setup.sh
-	@touch $@
+	@echo $(CURDIR) > $@
 
 distclean:
 	rm -rf .venv out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
