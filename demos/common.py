@@ -60,8 +60,8 @@ class Run:
 
     @property
     def relative(self) -> Array:
-        """Relative error at each time."""
-        return self.errors / self.norms
+        """Error at each time, relative to the largest norm of the reference so far (which may pass through zero)."""
+        return self.errors / np.maximum.accumulate(np.maximum(self.norms, 1e-300))
 
     @property
     def space_time(self) -> float:
