@@ -1,5 +1,6 @@
 """Coupling with finite-element codes: their models reduced, subproblems solved on their meshes, fields both ways."""
 
+from .boundary import Robin, nitsche
 from .elliptic import Elliptic
 from .linear import LinearSolver
 from .mass import square_root
@@ -10,6 +11,6 @@ from .skfem_adapter import Space
 from .transfer import Evaluation, Function, Projection
 
 __all__ = [
-    "Elliptic", "Evaluation", "Fixed", "Function", "LinearSolver", "Nodes", "Projection", "SemiDiscrete", "Space",
-    "partition", "square_root",
+    "Elliptic", "Evaluation", "Fixed", "Function", "LinearSolver", "Nodes", "Projection", "Robin", "SemiDiscrete",
+    "Space", "nitsche", "partition", "square_root",
 ]

@@ -2,7 +2,7 @@
 
     a(c, v) = ∫ u v   for all v of the space,   c = g on Γ_D,       for example −Δc + c = u with natural conditions
 
-The matrix is assembled and its multigrid hierarchy built once; a stage costs one product, one solve and one product back to
+The matrix is assembled and its multigrid hierarchy built once; a stage costs a product, a solve and a product back to
 the quadrature points, on the rank that owns them.
 """
 

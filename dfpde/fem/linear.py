@@ -125,11 +125,11 @@ class LinearSolver:
     def _refuse(self, reason: int, norm: float) -> None:
         iterations = int(self.ksp.getIterationNumber())
         error = SolverError(
-            f"finite-element solve ({self.ksp.getType()} with {self.ksp.getPC().getType()}, {self.nodes.size} unknowns) "
-            f"stopped with {REASONS.get(reason, str(reason))} ({reason}) after {iterations} iterations: ‖b‖ = {norm:.3e}, "
+            f"finite-element solve ({self.ksp.getType()}, {self.ksp.getPC().getType()}, n = {self.nodes.size}) stopped "
+            f"with {REASONS.get(reason, str(reason))} ({reason}) after {iterations} iterations: ‖b‖ = {norm:.3e}, "
             f"residual {self.ksp.getResidualNorm():.3e}",
-            f"look at the matrix (singular? not positive definite? then -{self.prefix}ksp_type gmres) and at the right-hand "
-            f"side (finite?), or raise -{self.prefix}ksp_max_it; -{self.prefix}ksp_monitor shows the convergence",
+            f"look at the matrix (singular? not positive definite? then -{self.prefix}ksp_type gmres) and at the "
+            f"right-hand side, or raise -{self.prefix}ksp_max_it; -{self.prefix}ksp_monitor shows the convergence",
             reason,
             iterations,
         )

@@ -1,9 +1,12 @@
 """The norm of a mass matrix as rows of a least-squares problem: sparse R with RᵀR = M.
 
-    M = Σ_r P_rᵀ M_r P_r,  M_r = R_rᵀ R_r        every rank factors its own sub-assembled part, nothing is communicated
+    M = Σ_r P_rᵀ M_r P_r,  M_r = R_rᵀ R_r
 
-    M = [M_II C; Cᵀ M_ΓΓ],  R = [R_I  R_I⁻ᵀC; 0  R_S],  S = M_ΓΓ − Cᵀ M_II⁻¹ C        for an assembled, row-distributed M:
-    I the rows that couple to no other rank (block diagonal, a block for each rank), Γ the others, S on rank 0
+Every rank factors its own sub-assembled part, nothing is communicated.  For an assembled, row-distributed M:
+
+    M = [M_II C; Cᵀ M_ΓΓ],   R = [R_I R_I⁻ᵀC; 0 R_S],   S = M_ΓΓ − Cᵀ M_II⁻¹ C = R_SᵀR_S
+
+with I the rows that couple to no other rank (a diagonal block for each rank) and Γ the others; S goes to rank 0.
 """
 
 from __future__ import annotations
@@ -83,8 +86,8 @@ def _upper(unit: sparse.csc_array) -> sparse.csr_array:
 def _not_definite(what: str) -> MassError:
     return MassError(
         f"the mass matrix is singular or indefinite: {what}",
-        "a matrix of a scalar product on all degrees of freedom; lumping P2 triangles by row sums, for instance, gives zeros "
-        "at vertices, and constrained rows must be eliminated or kept with their mass (argument `fixed`)",
+        "the matrix of a scalar product on all degrees of freedom (row sums of P2 triangles, for instance, are zero at "
+        "vertices); constrained degrees of freedom keep their mass and go into the argument `fixed`",
     )
 
 
@@ -131,7 +134,8 @@ def _with_border(nodes: Nodes, mine: sparse.csr_array, gathered: Any) -> tuple[N
     x, numbers = nodes.x, nodes.numbers
     with together(nodes.comm):
         if gathered is not None:
-            rows, columns, values, border, places = (np.concatenate(part, axis=-1) for part in zip(*gathered, strict=True))
+            joined = [np.concatenate(part, axis=-1) for part in zip(*gathered, strict=True)]
+            rows, columns, values, border, places = joined
             schur = sparse.csr_array((values, (rows, columns)), shape=(nodes.size, nodes.size))[border][:, border]
             last = square_root((schur + schur.T) / 2)
             new = ~np.isin(border, numbers)

@@ -65,7 +65,7 @@ class Nodes:
             given = None if self.numbers is None else np.asarray(self.numbers)
             if given is not None and (given.shape != (x.shape[1],) or np.unique(given).size != given.size):
                 raise ShapeError(
-                    f"{np.unique(given).size} different numbers of shape {given.shape} for {x.shape[1]} degrees of freedom",
+                    f"{np.unique(given).size} different numbers, shape {given.shape}, for {x.shape[1]} locations",
                     "one number for each, none twice",
                 )
         finite(self.comm, "locations of all degrees of freedom", x=x)
@@ -79,7 +79,7 @@ class Nodes:
             self._complete()
 
     def _consecutive(self, n: int) -> Array:
-        before = self.comm.exscan(n) if self.comm.rank else 0
+        before = sum(self.comm.allgather(n)[: self.comm.rank])
         return np.arange(before, before + n)
 
     def _objects(self) -> Any:
@@ -163,6 +163,6 @@ class Nodes:
     def _fits(self, shape: tuple[int, ...], expected: tuple[int, ...], what: str) -> None:
         if tuple(shape) != expected:
             raise ShapeError(
-                f"a local {what} of shape {tuple(shape)} on rank {self.comm.rank}, which has {self.n} degrees of freedom",
+                f"a local {what} of shape {tuple(shape)} on rank {self.comm.rank} with {self.n} degrees of freedom",
                 f"give {expected}: sums over the rank's own cells, in the order of the local degrees of freedom",
             )

@@ -7,6 +7,7 @@ neighbouring cells: there short borders pay.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +70,14 @@ def _whole(mesh: Any) -> tuple[RawMesh, dict[str | None, Ids]]:
         raise MeshError("no mesh on rank 0", "give rank 0 a scikit-fem mesh or a file name")
     if isinstance(mesh, str | Path):
         raw = meshes.accept(mesh_file.load(mesh), str(mesh))
-        return raw, {**mesh_raw.locate_facets(raw), None: mesh_raw.outer_facets(raw)}
+        facets: dict[str | None, Ids] = {None: mesh_raw.outer_facets(raw)}
+        facets.update(mesh_raw.locate_facets(raw))
+        return raw, facets
     local = Mesh.from_skfem(mesh, MPI.COMM_SELF)  # checks, and sorts out periodic meshes
     cell_type = meshes._name(type(local.local))
     raw = RawMesh(local.local.doflocs, local.local.t, cell_type, {}, dict(local.local.subdomains or {}))
     if local.local.t.max() + 1 != local.n_vertices or not np.array_equal(local.vertex_ids, np.arange(local.n_vertices)):
-        raise MeshError(f"{type(mesh).__name__} has curved cells or unused vertices", "partition its file, or straight cells")
+        raise MeshError(f"{type(mesh).__name__} has curved cells or loose vertices", "give its file, or straight cells")
     return raw, dict(local.facets)
 
 
@@ -139,7 +142,7 @@ def shared_numbers(keys: Ids, comm: MPI.Comm) -> Ids:
     home = (keys.sum(axis=0) if keys.size else np.zeros(0, np.int64)) % comm.size
     order = np.argsort(home, kind="stable")
     cuts = np.searchsorted(home[order], np.arange(comm.size + 1))
-    asked = comm.alltoall([keys[:, order[a:b]] for a, b in zip(cuts[:-1], cuts[1:], strict=True)])
+    asked = comm.alltoall([keys[:, order[a:b]] for a, b in pairwise(cuts)])
     answers = _directory(asked, comm)
     numbers = np.empty(keys.shape[1], dtype=np.int64)
     numbers[order] = np.concatenate(comm.alltoall(answers))
@@ -153,9 +156,8 @@ def _directory(asked: list[Ids], comm: MPI.Comm) -> list[Ids]:
     _, first, inverse = np.unique(everything, axis=1, return_index=True, return_inverse=True)
     owner = source[first]  # the first appearance is the lowest rank: asked is in the order of ranks
     mine = np.bincount(owner, minlength=comm.size).astype(np.int64)
-    total, before = comm.allreduce(mine), comm.exscan(mine)
-    before = np.zeros(comm.size, np.int64) if comm.rank == 0 else before
-    offset = np.concatenate([[0], np.cumsum(total)[:-1]]) + before
+    counts = np.array(comm.allgather(mine))  # (directory, owner)
+    offset = np.cumsum(counts.sum(axis=0)) - counts.sum(axis=0) + counts[: comm.rank].sum(axis=0)
     by_owner = np.argsort(owner, kind="stable")
     number = np.empty(owner.size, dtype=np.int64)
     within = np.arange(owner.size) - np.repeat(np.cumsum(mine) - mine, mine)

@@ -2,10 +2,10 @@
 
     M U̇ = F(t, U),   U = Φ(θ) at the nodes,   θ̇ = argmin_v ‖J v − M⁻¹F‖²_M + ε²‖v − ρa‖²,   ‖U‖²_M = Uᵀ M U
 
-F is what the finite-element code assembles: weak forms, with boundary terms and discontinuous coefficients; the ansatz is
-only evaluated at the nodes.  M⁻¹F is found by PETSc (conjugate gradients with Jacobi: mass matrices are well conditioned
-after scaling by their diagonal, Wathen 1987) rather than avoided, because the defect ‖J v − M⁻¹F‖_M, on which step
-control and error bounds rest, is not known without it; the solve is cheap beside the least squares.
+F is what the finite-element code assembles: weak forms, with boundary terms and discontinuous coefficients; the ansatz
+is only evaluated at the nodes.  The normal equations JᵀMJ v = JᵀF would do without M⁻¹F, but the defect
+‖J v − M⁻¹F‖_M, on which error bounds rest, is not known without it.  PETSc finds it by conjugate gradients with
+Jacobi (mass matrices scaled by their diagonal are well conditioned, Wathen 1987), cheap beside the least squares.
 """
 
 from __future__ import annotations
@@ -113,18 +113,18 @@ class SemiDiscrete:
     def _check(self, assembled: bool) -> None:
         if self.ansatz.dim != self.nodes.dim:
             raise ShapeError(
-                f"the ansatz lives in {self.ansatz.dim} dimensions, the nodes in {self.nodes.dim}", "the same space for both"
+                f"the ansatz lives in {self.ansatz.dim} dimensions, the nodes in {self.nodes.dim}", "one space for both"
             )
         sizes = self.mass.getSizes() if assembled else (self.mass.shape, self.mass.shape)
         expected = (self.nodes.size,) * 2 if assembled else (self.nodes.n,) * 2
         found = (sizes[0][1], sizes[1][1]) if assembled else tuple(self.mass.shape)
         if found != expected:
             raise ShapeError(
-                f"a mass matrix of shape {found} on rank {self.comm.rank} for {self.nodes.n} nodes, {self.nodes.size} on all",
+                f"a mass matrix of shape {found} on rank {self.comm.rank}: {self.nodes.n} of {self.nodes.size} nodes",
                 "SciPy: rows and columns of the rank's nodes; PETSc: of all nodes",
             )
         if self.scale is not None and self.scale.shape != (self.ansatz.size,):
-            raise ShapeError(f"scale has shape {self.scale.shape}", f"one number for each of {self.ansatz.size} parameters")
+            raise ShapeError(f"scale has shape {self.scale.shape}", f"({self.ansatz.size},), one for each parameter")
 
     @property
     def comm(self) -> MPI.Comm:
@@ -177,7 +177,7 @@ class SemiDiscrete:
                     "one number for each component and node, nodes last; complex only with a complex ansatz",
                 )
         finite(self.comm, "look at the assembly of F and at U", F=load)
-        found = self._inverse.apply(t, load.reshape(-1, self.nodes.n))
+        found: Array = self._inverse.apply(t, load.reshape(-1, self.nodes.n))
         return found.reshape(*self.ansatz.shape, self.metric.n)
 
     def system(self, t: float, theta: Array) -> StageSystem:
@@ -221,7 +221,8 @@ class _Inverse:
         padded[:, : loads.shape[1]] = loads
         rates = self._rates(t, padded)
         if np.iscomplexobj(loads):
-            return self._solve(padded.real, rates.real) + 1j * self._solve(padded.imag, rates.imag)
+            both: Array = self._solve(padded.real, rates.real) + 1j * self._solve(padded.imag, rates.imag)
+            return both
         return self._solve(padded, rates)
 
     def _solve(self, loads: Array, rates: Array) -> Array:

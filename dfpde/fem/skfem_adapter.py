@@ -91,18 +91,14 @@ class Space:
         local, ids, dofs = self.mesh.local, self.mesh.vertex_ids, basis.dofs
         keys = np.full((width, basis.N), -1, dtype=np.int64)
         own = (self.mesh.first_cell + np.arange(local.nelements))[None]
-        tables = (
-            (dofs.nodal_dofs, ids[None]),
-            (dofs.edge_dofs, np.sort(ids[local.edges], axis=0) if dofs.edge_dofs is not None and dofs.edge_dofs.size else None),
-            (dofs.facet_dofs, np.sort(ids[local.facets], axis=0) if dofs.facet_dofs.size else None),
-            (dofs.interior_dofs, own),
-        )
-        kind = 0
-        for table, where in tables:
-            for numbers in table if table is not None and where is not None else ():
-                keys[0, numbers] = kind
-                keys[1 : 1 + len(where), numbers] = where
-                kind += 1
+        tables = [(dofs.nodal_dofs, ids[None]), (dofs.interior_dofs, own)]
+        for table, corners in ((dofs.edge_dofs, "edges"), (dofs.facet_dofs, "facets")):
+            if table is not None and table.size:
+                tables.append((table, np.sort(ids[getattr(local, corners)], axis=0)))
+        rows = [(numbers, where) for table, where in tables for numbers in table]
+        for kind, (numbers, where) in enumerate(rows):
+            keys[0, numbers] = kind
+            keys[1 : 1 + len(where), numbers] = where
         return keys, np.asarray(basis.doflocs)
 
     @property

@@ -2,7 +2,7 @@
 
     u_h(x_k) = Σ_j U_j φ_j(x_k)        I_h u = Σ_j u(x_j) φ_j        (P_h u, φ_i) = (u, φ_i)
 
-Interpolation of a field needs no function: ``u(space.nodes.x)`` are the nodal values; in scikit-fem, ``basis.project(u)``.
+Interpolation of a field needs no function: ``u(space.nodes.x)`` are nodal values.  In scikit-fem: ``basis.project(u)``.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Evaluation:
             if outside is None and self._lost.size:
                 first = x[:, self._lost[0]].tolist()
                 raise ParameterError(
-                    f"{self._lost.size} of {x.shape[1]} points of rank {comm.rank} are outside the mesh, the first at {first}",
+                    f"{self._lost.size} of {x.shape[1]} points of rank {comm.rank} lie outside the mesh, first {first}",
                     "evaluate inside the mesh, or say what the value outside is: outside=0.0",
                 )
         # every owner keeps the points it answers for; the asking rank knows where answers go
@@ -178,7 +178,7 @@ def _locate(space: Space, x: Array) -> tuple[Array, Array]:
         cells[points[good]], inside[:, points[good]] = guess[good], at[:, good]
 
     distance, near = tree.query(x.T, min(NEAREST, local.t.shape[1]), distance_upper_bound=reach)
-    near, distance = near.reshape(x.shape[1], -1), distance.reshape(x.shape[1], -1)
+    near, distance = np.reshape(near, (x.shape[1], -1)), np.reshape(distance, (x.shape[1], -1))
     for guess, far in zip(near.T, ~np.isfinite(distance.T), strict=True):
         left = np.flatnonzero((cells < 0) & ~far)
         attempt(left, guess[left])
