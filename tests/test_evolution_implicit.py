@@ -83,7 +83,7 @@ def test_heat_equation_at_a_hundred_times_the_explicit_limit(comm, scheme, monke
     truth[:2] = np.cos(4.0), np.sin(4.0)
     assert np.linalg.norm(states[-1].theta - truth) < 10 * rtol
     assert max(s.last_dt for s in states) > (100 if rtol < 1e-3 else 20) * limit
-    assert len(states) < 150
+    assert len(states) < 250
 
 
 def test_explicit_steps_blow_up_where_implicit_ones_do_not():
