@@ -1,0 +1,147 @@
+"""A run whose ansatz grows: a new component where the equation is met worst, as soon as it is not met well enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from ..ansatz.base import Ansatz
+from ..ansatz.grow import insert
+from ..collective import together
+from ..errors import ParameterError
+from ..inertia import Regularization, StageContext, Velocity
+from ..leastsquares import KSP, Solver
+from ..problem import Problem
+from .control import Controller
+from .evolve import evolve
+from .state import State
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Growing:
+    """When and how an ansatz grows: while ‖J θ̇ − f‖ > limit, insert the component that lowers it most.
+
+    The defect is the rate at which the error can grow (docs/theory: ‖error‖ ≤ ∫ e^{ℓ(t−s)} defect ds), so
+    ``limit = tolerance / duration`` is a budget.  Inserted components do not change the field (`dfpde.ansatz.grow`).
+
+    Parameters
+    ----------
+    larger : callable
+        Ansatz ↦ the same with one component more: ``lambda a: GaussianMixture.isotropic(a.dim, a.n + 1)``.
+    candidates : callable
+        Point (dim,) where the residual is largest ↦ components to try, each the `new` of `insert`: of amplitude zero,
+        centered at the point, of several widths.
+    limit : float
+        Defect above which the ansatz grows, in units of u per time.
+    most : int
+        Parameters at most.
+    gain : float
+        Least relative decrease of the defect that a component must bring; where none does, the ansatz does not grow.
+
+    Raises
+    ------
+    ParameterError
+        A limit that is not positive, or a gain outside (0, 1).
+    """
+
+    larger: Callable[[Any], Ansatz]
+    candidates: Callable[[Array], Sequence[Mapping[str, Any]]]
+    limit: float
+    most: int
+    gain: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not (self.limit > 0 and 0 < self.gain < 1):
+            raise ParameterError(f"limit = {self.limit}, gain = {self.gain}", "limit > 0 and 0 < gain < 1")
+
+    def grow(
+        self, problem: Problem, state: State, inertia: Regularization, solver: Solver | None = None
+    ) -> tuple[Problem, State]:
+        """Problem and state of a larger ansatz, or the same where nothing is to be done; collective."""
+        solver = KSP() if solver is None else solver
+        now = _velocity(problem, state, inertia, solver)
+        while now.defect > self.limit:
+            larger = self.larger(problem.ansatz)
+            if larger.size > self.most:
+                break
+            tried = [_inserted(problem, state, larger, new) for new in self.candidates(_worst(problem, state, now))]
+            found = [_velocity(*pair, inertia, solver) for pair in tried]
+            best = min(range(len(found)), key=lambda i: found[i].defect)
+            if found[best].defect > (1.0 - self.gain) * now.defect:
+                break
+            (problem, state), now = tried[best], found[best]
+        return problem, state
+
+
+def evolve_growing(
+    problem: Problem,
+    state: State,
+    *,
+    growing: Growing,
+    until: float,
+    inertia: Regularization,
+    controller: Controller,
+    **choices: Any,
+) -> Iterator[tuple[Problem, State]]:
+    """`evolve` with an ansatz that grows; yields the problem with each state, as its ansatz is another one later.
+
+    Every accepted step is yielded.  After a step whose defect exceeds ``growing.limit`` the ansatz grows if it can.
+
+    Parameters
+    ----------
+    growing : Growing
+    problem, state, until, inertia, controller, **choices
+        As for `evolve` (without ``times``).
+    """
+    solver, futile = choices.get("solver"), 0.0
+    problem, state = growing.grow(problem, state, inertia, solver)
+    while state.t < until:
+        for now in evolve(problem, state, until=until, inertia=inertia, controller=controller, **choices):
+            yield problem, now
+            state = now
+            if now.defect > max(growing.limit, 2.0 * futile):
+                larger, moved = growing.grow(problem, now, inertia, solver)
+                if larger is not problem:
+                    problem, state, futile = larger, moved, 0.0
+                    break
+                futile = now.defect  # no component helps: try again when twice as much is to be gained
+
+
+def _velocity(problem: Problem, state: State, inertia: Regularization, solver: Solver) -> Velocity:
+    """θ̇ at the state, as the first stage of a step would find it."""
+    context = StageContext(state.t, state.dt or 1.0, 1, state.step, 0, state.memory)
+    return inertia.velocity(problem.system(state.t, state.theta), state.anchor, solver, context)
+
+
+def _worst(problem: Problem, state: State, velocity: Velocity) -> Array:
+    """Point (dim,) of the largest |f − J θ̇|, on all ranks; collective."""
+    field, comm = problem.field(state), problem.comm
+    with together(comm):
+        x = field.x
+        residual = problem.rhs(state.t, x, field) - problem.ansatz.jvp(state.theta, x, velocity.value)
+        size = np.abs(residual).reshape(-1, x.shape[1]).max(axis=0)
+        mine = float(size.max()) if size.size else -1.0
+    _, rank = comm.allreduce((mine, comm.rank), op=MPI.MAXLOC)
+    point: Array = comm.bcast(x[:, int(np.argmax(size))] if comm.rank == rank else None, root=rank)
+    return point
+
+
+def _inserted(problem: Problem, state: State, larger: Ansatz, new: Mapping[str, Any]) -> tuple[Problem, State]:
+    """Problem and state with the new component at rest."""
+    ansatz = problem.ansatz
+    theta, velocity = insert(ansatz, larger, state.theta, state.velocity, new)
+    nothing = dict.fromkeys(new, 0.0)
+    anchor = None if state.anchor is None else insert(ansatz, larger, state.anchor, None, nothing)[0]
+    scale = problem.scale
+    if scale is not None:  # new parameters weigh as the others of their block do in the mean
+        means = {name: np.mean(scale[ansatz.slices()[name][0]]) for name in new}
+        scale = insert(ansatz, larger, scale, None, means)[0]
+    moved = state.with_(theta=theta, velocity=velocity, anchor=anchor, at_end=False, kept=None)
+    return replace(problem, ansatz=larger, scale=scale), moved
