@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.linalg
 import skfem
 from mpi4py import MPI
 from scipy.sparse import csr_array, diags_array, eye_array
@@ -83,8 +84,6 @@ def test_nonlinear_ansatz_that_contains_the_solution(comm):
     mesh = square(4)
     basis = skfem.Basis(mesh, skfem.ElementTriP1())
     stiffness, matrix = laplace.assemble(basis).toarray(), mass.assemble(basis).toarray()
-    import scipy.linalg
-
     rates, vectors = scipy.linalg.eigh(stiffness, matrix)
     element = df.ansatz.FiniteElement(basis)
     first, second = (lambda x, j=j: element.value(vectors[:, j], x) for j in (1, 4))
@@ -93,12 +92,11 @@ def test_nonlinear_ansatz_that_contains_the_solution(comm):
     local = space.matrix(laplace)
     problem = fem.SemiDiscrete(ansatz, space.matrix(mass), lambda t, u: -(local @ u), space.nodes)
     until = 0.05
-    (*_, last) = df.evolve(
-        problem, df.State(0.0, np.array([0.5, -1.0])), until=until, inertia=df.Tikhonov(1e-8), controller=df.PI(rtol=1e-9)
-    )
+    start = df.State(0.0, np.array([0.5, -1.0]))
+    (*_, last) = df.evolve(problem, start, until=until, inertia=df.Tikhonov(1e-8), controller=df.PI(rtol=1e-7))
     expected = 0.75 * np.exp(-rates[1] * until) * vectors[:, 1] - np.exp(-rates[4] * until) * vectors[:, 4]
     difference = problem.field(last).value - element.value(expected, problem.points)
-    assert problem.distance(difference) < 1e-8
+    assert problem.distance(difference) < 1e-6
     assert last.defect < 1e-7
 
 

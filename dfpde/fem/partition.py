@@ -58,7 +58,7 @@ def partition(mesh: skfem.Mesh | str | Path | None, comm: MPI.Comm) -> Mesh:
     if comm.rank == 0:
         try:
             raw, facets = _whole(mesh)
-            raw, facets, cuts = _ordered(raw, facets, parts(raw, comm.size), comm.size)
+            raw, facets, cuts = _ordered(raw, facets, partition_cells(raw, comm.size), comm.size)
         except Exception as caught:
             error = caught
     agree(comm, error)
@@ -94,7 +94,7 @@ def _ordered(
     return replace(raw, cells=raw.cells[:, order], subdomains=regions), moved, cuts
 
 
-def parts(mesh: RawMesh, count: int) -> Array:
+def partition_cells(mesh: RawMesh, count: int) -> Array:
     """METIS: the part 0 … count − 1 of every cell; parts beyond the number of cells are empty."""
     n_cells = mesh.cells.shape[1]
     if count == 1 or count >= n_cells:

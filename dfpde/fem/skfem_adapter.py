@@ -197,7 +197,7 @@ class Space:
             phi = self.basis.basis[i][0]
             where[0].append(rows.ravel())
             where[1].append(np.repeat(self.basis.element_dofs[i], shape[1]))
-            for out, values in zip(data, [phi.value, *phi.grad], strict=True):
+            for out, values in zip(data, [np.asarray(phi), *phi.grad], strict=True):
                 out.append(np.broadcast_to(values, shape).ravel())
         place = (np.concatenate(where[0]), np.concatenate(where[1]))
         made = [sparse.csr_array((np.concatenate(part), place), shape=(count, n)) for part in data]
