@@ -3,8 +3,8 @@
     z_t = −b·∇z + ω R z,   b = Ω (−y, x),   R = [[0, 1], [−1, 0]],   z = (z₁, z₂)
 
 Each mode is its own Gaussian a exp(−s²|x − c|²/2): 8 parameters.  Exact:
-z = (cos(ωt + φ), −sin(ωt + φ)) g(Q(t)ᵀx), Q the rotation by Ωt, so each amplitude passes through zero again and again.  There the equation says nothing about where that
-mode is or how wide: Tikhonov stops it, inertia lets it go on.
+z = (cos(ωt + φ), −sin(ωt + φ)) g(Q(t)ᵀx), Q the rotation by Ωt, so each amplitude passes through zero again and again.
+There the equation says nothing about where that mode is or how wide: Tikhonov stops it, inertia lets it go on.
 
     python demos/rabi.py                              one process
     mpirun -n 2 python -m mpi4py demos/rabi.py        two ranks (python -m dfpde mpirun -n 2 demos/rabi.py)
@@ -125,9 +125,8 @@ def job(options: argparse.Namespace, comm: MPI.Comm) -> dict[str, Any]:
     began = time.perf_counter()
     mesh, problem, start = setup(options.mesh, comm)
     cells = comm.allreduce(mesh.local.nelements if mesh.local is not None else 0)
-    say(
-        f"{options.mesh.name}: {cells} cells, {problem.quadrature.size} points on {comm.size} rank(s), misfit {start.error:.1e}"
-    )
+    points = problem.quadrature.size
+    say(f"{options.mesh.name}: {cells} cells, {points} points on {comm.size} rank(s), misfit {start.error:.1e}")
     parameters = {"Omega": OMEGA, "omega": SWAP, "until": until, "steps": steps, "rtol": 1e-6}
     with RunManifest(options.out / "rabi.json", comm, **parameters) as manifest:
         table = scan(problem, start, until, steps, epsilons, say)
@@ -167,7 +166,8 @@ def adaptive(
     """Adaptive steps at rtol 1e-6 with pictures for ParaView; rows t, error, defect, energy, a₁, a₂."""
     writer = ParaViewWriter(options.out / "rabi", mesh)
     times = np.linspace(start.t, until, 21 if options.quick else 101)[1:]
-    states = df.evolve(problem, start, until=until, times=times, inertia=df.Inertia.auto(1e-6), controller=df.PI(rtol=1e-6))
+    how = {"inertia": df.Inertia.auto(1e-6), "controller": df.PI(rtol=1e-6)}
+    states = df.evolve(problem, start, until=until, times=times, **how)
     history, state = [], start
     for count, state in enumerate(progress(chain([start], states), until, comm)):
         a = [problem.ansatz.unpack(state.theta)[f"{i}.amplitudes"][0] for i in (0, 1)]

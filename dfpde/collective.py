@@ -9,9 +9,11 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from mpi4py import MPI
+from numpy.typing import NDArray
 
 from . import errors
 
@@ -62,7 +64,7 @@ def together(comm: MPI.Comm) -> Iterator[None]:
     agree(comm, error)
 
 
-def finite(comm: MPI.Comm, remedy: str, **arrays: np.ndarray) -> None:
+def finite(comm: MPI.Comm, remedy: str, **arrays: NDArray[Any]) -> None:
     """Refuse NaN and infinity on all ranks together.
 
     Raises

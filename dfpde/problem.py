@@ -7,7 +7,7 @@ boundary.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -150,12 +150,26 @@ class Problem:
                 "build both for the same space",
             )
         if self.scale is not None and self.scale.shape != (self.ansatz.size,):
-            raise ShapeError(f"scale has shape {self.scale.shape}", f"one number for each of {self.ansatz.size} parameters")
+            raise ShapeError(
+                f"scale has shape {self.scale.shape}", f"one number for each of {self.ansatz.size} parameters"
+            )
 
     @property
     def comm(self) -> MPI.Comm:
         """Communicator of the quadrature."""
         return self.quadrature.comm
+
+    def scaled(self, state: Any) -> Problem:
+        """The same problem with D = column norms ‖√W J e_j‖ at a state as the metric of the parameters; collective.
+
+        Parameters have units (an amplitude, a length, a rate), and a plain ε²‖v‖² adds them up as if they had none.
+        With D a unit of every parameter is what changes the field by 1, at that state.  Columns of norm zero get the
+        smallest positive norm.
+        """
+        theta = self.ansatz.check_theta(getattr(state, "theta", state))
+        norms = self.tangent(theta).column_norms()
+        positive = norms[norms > 0]
+        return replace(self, scale=np.where(norms > 0, norms, positive.min() if positive.size else 1.0))
 
     def field(self, state: Any, x: Array | None = None) -> Field:
         """u = Φ(θ) at the quadrature points (or at x); `state` is a State or θ itself."""

@@ -49,7 +49,9 @@ def make_tangent(comm, matrix, root, form="dense"):
         blocks = (SparseRows(csr_array(local.T), weights),)
     else:
         half = n // 2
-        blocks = tuple(DenseRows(np.ascontiguousarray(local[:, s]), weights[s]) for s in (slice(0, half), slice(half, n)))
+        blocks = tuple(
+            DenseRows(np.ascontiguousarray(local[:, s]), weights[s]) for s in (slice(0, half), slice(half, n))
+        )
     return Tangent(blocks, comm)
 
 
@@ -124,8 +126,12 @@ def test_solution_equals_lapack(comm, condition, eps):
 
 @settings(max_examples=40)
 @given(
-    st.integers(0, 25), st.integers(1, 12), st.integers(0, 10**6), st.sampled_from([1e-1, 1e-3, 1e-5]),
-    st.sampled_from(["plain", "zero column", "duplicated column", "zero rows"]), st.sampled_from(FORMS),
+    st.integers(0, 25),
+    st.integers(1, 12),
+    st.integers(0, 10**6),
+    st.sampled_from([1e-1, 1e-3, 1e-5]),
+    st.sampled_from(["plain", "zero column", "duplicated column", "zero rows"]),
+    st.sampled_from(FORMS),
 )
 def test_random_shapes_against_the_oracle(n, p, seed, eps, kind, form):
     """N < p, p = 1, no rows at all, zero and duplicated columns."""
@@ -175,7 +181,13 @@ def test_sudden_changes_are_safe(comm):
     """Another matrix, another ε, another shape: the kept factor never spoils the solution."""
     rng = np.random.default_rng(2)
     solver = df.KSP()
-    for n, p, eps, factor in [(80, 10, 1e-3, 1), (80, 10, 1e-3, 1e4), (80, 10, 1e-7, 1e4), (80, 10, 1.0, 1e-3), (60, 12, 1e-3, 1)]:
+    for n, p, eps, factor in [
+        (80, 10, 1e-3, 1),
+        (80, 10, 1e-3, 1e4),
+        (80, 10, 1e-7, 1e4),
+        (80, 10, 1.0, 1e-3),
+        (60, 12, 1e-3, 1),
+    ]:
         matrix, rhs = factor * rng.standard_normal((n, p)), rng.standard_normal(n)
         system = LeastSquares(make_tangent(comm, matrix, np.ones(n)), rhs[share(comm, n)], eps)
         found, oracle = solver.solve(system), df.Dense().solve(system)
@@ -222,7 +234,9 @@ def test_misuse_is_named(comm):
         rng = np.random.default_rng(0)
         matrix = graded(60, 20, 1e6)
         solver = df.KSP(max_it=1, preconditioner=Nystrom(rank=1))
-        solver.solve(LeastSquares(make_tangent(comm, matrix, np.ones(60)), rng.standard_normal(60)[share(comm, 60)], 1e-6))
+        solver.solve(
+            LeastSquares(make_tangent(comm, matrix, np.ones(60)), rng.standard_normal(60)[share(comm, 60)], 1e-6)
+        )
     assert caught.value.collective and caught.value.iterations >= 1
 
 

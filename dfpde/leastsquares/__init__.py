@@ -8,6 +8,24 @@ from .rows import DenseRows, MatrixFreeRows, MetricRows, Products, Rows, SparseR
 from .system import LeastSquares, Solution, Solver, Tangent
 
 __all__ = [
-    "KSP", "Dense", "DenseRows", "GramCholesky", "KeptFactor", "LeastSquares", "MatrixFreeRows", "MetricRows", "Products", "Rows", "Solution",
-    "Solver", "SparseRows", "Tangent", "real_rows", "right_singular", "root_weights", "singular_values", "truncated",
+    "KSP",
+    "Dense",
+    "DenseRows",
+    "GramCholesky",
+    "KeptFactor",
+    "LeastSquares",
+    "MatrixFreeRows",
+    "MetricRows",
+    "Nystrom",
+    "Products",
+    "Rows",
+    "Solution",
+    "Solver",
+    "SparseRows",
+    "Tangent",
+    "real_rows",
+    "right_singular",
+    "root_weights",
+    "singular_values",
+    "truncated",
 ]

@@ -184,8 +184,8 @@ class KSP:
         error = SolverError(
             f"KSP {work.ksp.getType()} stopped with {name} ({reason}) after {iterations} iterations: ‖r‖ = {norm:.3e}, "
             f"residual {work.ksp.getResidualNorm():.3e}, ε = {system.eps:.1e}, p = {system.tangent.columns}",
-            f"a larger ε (lost rank), a larger -{self.prefix}ksp_rtol (now {work.rtol:.1e}) or -{self.prefix}ksp_max_it "
-            f"(now {work.max_it}), -{self.prefix}ksp_monitor to see the convergence",
+            f"a larger ε (lost rank), a larger -{self.prefix}ksp_rtol (now {work.rtol:.1e}) or "
+            f"-{self.prefix}ksp_max_it (now {work.max_it}), -{self.prefix}ksp_monitor to see the convergence",
             reason,
             iterations,
         )

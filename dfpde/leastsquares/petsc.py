@@ -11,15 +11,24 @@ import petsc4py
 if "petsc4py.PETSc" not in sys.modules:  # options must be known before the first import of PETSc
     petsc4py.init(sys.argv)
 
-from petsc4py import PETSc  # noqa: E402
+from petsc4py import PETSc
 
-from ..errors import OptionsError  # noqa: E402
+from ..errors import OptionsError
+
+__all__ = ["PETSC_OPTIONS", "PETSc", "refuse_unused_options", "unused_options"]
 
 #: Options most often wanted, for suggestions when one is misspelt.
-COMMON = (
-    "ksp_type ksp_rtol ksp_atol ksp_max_it ksp_monitor ksp_view ksp_converged_reason ksp_monitor_true_residual "
-    "ksp_lsqr_exact_mat_norm ksp_lsqr_compute_standard_error pc_type ksp_norm_type ksp_error_if_not_converged"
-).split()
+PETSC_OPTIONS = (
+    "ksp_type",
+    "ksp_rtol",
+    "ksp_atol",
+    "ksp_max_it",
+    "ksp_monitor",
+    "ksp_view",
+    "ksp_converged_reason",
+    "ksp_norm_type",
+    "pc_type",
+)
 
 
 def unused_options(prefix: str) -> list[str]:
@@ -49,7 +58,7 @@ def refuse_unused_options(prefix: str) -> None:
     unused = unused_options(prefix)
     if not unused:
         return
-    known = [prefix + name for name in COMMON]
+    known = [prefix + name for name in PETSC_OPTIONS]
     near = [match for name in unused for match in difflib.get_close_matches(name, known, 1)]
     hint = f"did you mean -{', -'.join(near)}? " if near else ""
     error = OptionsError(

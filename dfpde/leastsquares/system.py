@@ -155,14 +155,14 @@ class LeastSquares:
             raise error
         bad = np.flatnonzero(~np.isfinite(self.rhs))
         advice = (
-            "look at f(t, u) there (division by zero, root or log of a negative number, overflow), at the anchor and at "
-            "the tangent; a smaller time step if the field has blown up"
+            "look at f(t, u) there (division by zero, root or log of a negative number, overflow), at the anchor and "
+            "at the tangent; a smaller time step if the field has blown up"
         )
         rank = self.comm.rank
         if bad.size:
             raise NonFiniteError(
-                f"right-hand side f − ρJa has {bad.size} of {self.rhs.size} rows that are NaN or infinite on rank {rank}, "
-                f"the first at local row {bad[0]}",
+                f"right-hand side f − ρJa has {bad.size} of {self.rhs.size} rows that are NaN or infinite on rank "
+                f"{rank}, the first at local row {bad[0]}",
                 advice,
             )
         largest = float(np.max(np.abs(self.rhs), initial=0.0))
