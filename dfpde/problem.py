@@ -19,6 +19,7 @@ from .calculus import Field
 from .collective import together
 from .errors import ParameterError, ShapeError
 from .leastsquares import DenseRows, MatrixFreeRows, Products, Rows, SparseRows, Tangent, real_rows, root_weights
+from .leastsquares.events import RHS, TANGENT
 from .quadrature import Quadrature
 
 Array = NDArray[Any]
@@ -26,6 +27,10 @@ Rhs = Callable[[float, Array, Field], Array]
 
 #: Largest tangent stored on one rank; beyond it rows are formed by chunks for every product.
 STORED_BYTES = 1 << 30
+
+#: Largest tangent stored for an ansatz with products of its own: what stays in a last-level cache.  Beyond it forming
+#: and streaming J costs more than J v and Jᵀ y from the ansatz (`benchmarks/step.py` compares them).
+CACHED_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +212,8 @@ class Problem:
         """
         with together(self.comm):
             field = Field(self.ansatz, theta, self.quadrature.x)
-            f = self._evaluate(t, field)
+            with RHS:
+                f = self._evaluate(t, field)
             blocks: list[Rows] = [field_rows(self.ansatz, theta, self.quadrature, self.storage)]
             rhs = [root_weights(self.quadrature.w, self.ansatz.shape, self.ansatz.dtype) * f]
             for condition in self.conditions:
@@ -244,8 +250,9 @@ def field_rows(ansatz: Ansatz, theta: Array, quadrature: Quadrature, storage: in
     sparse = getattr(ansatz, "sparse_tangent", None)
     if sparse is not None:
         return SparseRows(sparse(theta, x), root)
-    if 8 * ansatz.size * root.size <= storage and not ansatz.matrix_free:
-        return DenseRows(real_rows(ansatz.tangent(theta, x), 1), root)
+    if 8 * ansatz.size * root.size <= min(storage, CACHED_BYTES if ansatz.matrix_free else storage):
+        with TANGENT:
+            return DenseRows(real_rows(ansatz.tangent(theta, x), 1), root)
     return MatrixFreeRows(_products(ansatz, theta, x), root, x.shape[1], ansatz.size)
 
 

@@ -1,11 +1,9 @@
 """PETSc KSP on the stacked operator [√W J; ε D], with a preconditioner kept across solves.
 
 Everything is reachable from the options database under one prefix: ``-dfpde_ksp_type cgls``, ``-dfpde_ksp_monitor``,
-``-dfpde_pc_type none``, ``-log_view`` (events "dfpde gram", "dfpde solve", ...).  Rectangular methods (lsqr, cgls)
-see the stacked operator; all others (cg, minres, ...) the normal matrix JᵀWJ + ε²D².
-
-Vectors of parameters live on rank 0, vectors of rows are distributed with the points (rank 0 holds the p rows of the
-regularization as well): one product is one broadcast or one reduction of p numbers, whatever the number of points.
+``-dfpde_pc_type none``.  ``-log_view`` shows the events "dfpde tangent", "dfpde rhs", "dfpde gram", "dfpde factor" and
+"dfpde solve".  Rectangular methods (lsqr, cgls) see the stacked operator; all others (cg, minres, ...) the normal matrix
+JᵀWJ + ε²D².
 """
 
 from __future__ import annotations
@@ -18,14 +16,21 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from ..errors import SolverError
+from .events import FACTOR, GRAM, SOLVE
+from .nystrom import Nystrom
+from .operators import Apply, Normal, Stacked, python_matrix
 from .petsc import PETSc, refuse_unused_options
-from .preconditioners import GramCholesky, Preconditioner, refuse_tangent, sum_on_root
+from .preconditioners import GramCholesky, Preconditioner, refuse_tangent
 from .system import LeastSquares, Solution
 
 Array = NDArray[Any]
 
 #: KSP types that take a rectangular operator.
 RECTANGULAR = ("lsqr", "cgls")
+
+#: Memory of a Gram matrix and its factor (p = 4096) up to which they are the default; beyond it a build takes seconds
+#: (n p² + p³/3 flops), a Nyström sketch of rank k a fraction 4k/p of that.
+GRAM_BYTES = 256 << 20
 
 REASONS = {value: name for name, value in vars(PETSc.KSP.ConvergedReason).items() if isinstance(value, int)}
 
@@ -43,7 +48,7 @@ class KSP:
     prefix : str
         Prefix in PETSc's options database; options on the command line win over the arguments here.
     preconditioner : Preconditioner or None
-        None is `GramCholesky`.
+        None is `GramCholesky` while its two p × p arrays fit `GRAM_BYTES`, `Nystrom` beyond.
 
     Notes
     -----
@@ -63,6 +68,7 @@ class KSP:
         self.rtol = rtol
         self.max_it = max_it
         self.prefix = prefix
+        self._given = preconditioner
         self.preconditioner: Preconditioner = GramCholesky() if preconditioner is None else preconditioner
         self._work: _Work | None = None
         self._lag: _Lag | None = None
@@ -121,12 +127,8 @@ class KSP:
         self._rebuild(system)
         if self._lag is not None:
             cost, solves, spent, last = kept.counts
-            self._lag.build_cost, self._lag.solves, self._lag.spent, self._lag.last = (
-                cost,
-                int(solves),
-                spent,
-                int(last),
-            )
+            self._lag.build_cost, self._lag.spent = cost, spent
+            self._lag.solves, self._lag.last = int(solves), int(last)
 
     # -- pieces ---------------------------------------------------------------------------------------------
     def _workspace(self, system: LeastSquares) -> _Work:
@@ -135,6 +137,9 @@ class KSP:
         if system.comm.size > 1:
             same = bool(system.comm.allreduce(int(same), op=MPI.MIN))
         if not same or self._work is None:
+            if self._given is None:
+                small = 16 * system.tangent.columns**2 <= GRAM_BYTES
+                self.preconditioner = GramCholesky() if small else Nystrom()
             self._work = _Work(system, self)
             self._lag = None
         return self._work
@@ -147,13 +152,13 @@ class KSP:
             self._rebuild(system)
             return True
         if self._lag.moved(system):
-            with EVENT_FACTOR:
+            with FACTOR:
                 self.preconditioner.shift(system)
             self._lag.keep(system)
         return False
 
     def _rebuild(self, system: LeastSquares) -> None:
-        with EVENT_GRAM:
+        with GRAM:
             self.preconditioner.build(system)
         self._lag = _Lag(self.preconditioner.build_cost(system.tangent), origin=system.tangent.origin)
         self._lag.keep(system)
@@ -162,18 +167,6 @@ class KSP:
         if fresh or self._lag is None:
             return work.max_it
         return min(work.max_it, max(10, int(np.ceil(self._lag.build_cost))))
-
-    def _exact(self, system: LeastSquares, work: _Work, norm: float) -> bool:
-        """Whether LSQR broke down because nothing is left: ‖R⁻ᵀAᵀ(b − Ax)‖ ≤ rtol ‖r‖, the measure it stops at."""
-        if not work.own_pc:
-            return False
-        value = work.solution()
-        d = 1.0 if system.scale is None else system.scale
-        g = system.tangent.adjoint(system.rhs - system.tangent.apply(value)) - (system.eps * d) ** 2 * value
-        square = float(g @ self.preconditioner.solve(g)) if system.comm.rank == 0 else 0.0
-        if system.comm.size > 1:
-            square = system.comm.bcast(square)
-        return bool(square <= (work.rtol * norm) ** 2)  # False for NaN
 
     def _require(self, reason: int, iterations: int, norm: float, work: _Work, system: LeastSquares) -> None:
         if reason > 0:
@@ -259,16 +252,16 @@ class _Work:
         comm, rows, p = system.comm, system.tangent.rows, system.tangent.columns
         self.key, self.comm = (rows, p), comm
         first = comm.rank == 0
-        self.operator = _Stacked(comm, rows, p)
+        self.operator = Stacked(comm, rows, p)
         columns, stacked = (p if first else 0, p), (rows + (p if first else 0), PETSc.DETERMINE)
         ksp = self.ksp = PETSc.KSP().create(comm)
         ksp.setOptionsPrefix(config.prefix)
         ksp.setType("lsqr")
         ksp.getPC().setType("python")
-        ksp.getPC().setPythonContext(_Apply(config))
+        ksp.getPC().setPythonContext(Apply(lambda: config.preconditioner))
         ksp.setTolerances(rtol=config.rtol, atol=1e-300, divtol=1e30, max_it=config.max_it or 2 * p + 100)
-        normal = _python_matrix(comm, columns, columns, _Normal(self.operator))
-        wide = _python_matrix(comm, stacked, columns, self.operator)
+        normal = python_matrix(comm, columns, columns, Normal(self.operator))
+        wide = python_matrix(comm, stacked, columns, self.operator)
         ksp.setOperators(wide, normal)
         ksp.setFromOptions()
         self.rectangular = ksp.getType() in RECTANGULAR
@@ -296,7 +289,7 @@ class _Work:
     def run(self, max_it: int, again: bool = False) -> tuple[int, int]:
         self.ksp.setTolerances(max_it=max_it)
         self.ksp.setInitialGuessNonzero(again)
-        with EVENT_SOLVE:
+        with SOLVE:
             self.ksp.solve(self.b, self.x)
         if not self._options_checked:
             self._options_checked = True
@@ -332,83 +325,3 @@ class _Work:
         if self.comm.size > 1:
             self.comm.Bcast(value, root=0)
         return value
-
-
-class _Stacked:
-    """Context of the PETSc matrix [√W J; ε D]."""
-
-    def __init__(self, comm: MPI.Comm, rows: int, p: int) -> None:
-        self.comm, self.rows, self.p = comm, rows, p
-        self.first = comm.rank == 0
-
-    def load(self, system: LeastSquares) -> None:
-        self.tangent = system.tangent
-        self.diagonal = system.eps * (np.ones(self.p) if system.scale is None else system.scale)
-
-    def spread(self, x: Any) -> Array:
-        """The parameter vector of rank 0 on all ranks."""
-        v: Array = x.getArray(readonly=True)
-        if self.comm.size > 1:
-            v = v.copy() if self.first else np.empty(self.p)
-            self.comm.Bcast(v, root=0)
-        return v
-
-    def reduce(self, local: Array) -> Array | None:
-        """Sum over ranks on rank 0, None elsewhere."""
-        return sum_on_root(local, self.comm)
-
-    def mult(self, mat: Any, x: Any, y: Any) -> None:
-        v = self.spread(x)
-        out = y.getArray()
-        out[: self.rows] = self.tangent.apply(v)
-        if self.first:
-            np.multiply(self.diagonal, v, out=out[self.rows :])
-
-    def multTranspose(self, mat: Any, y: Any, x: Any) -> None:
-        rows: Array = y.getArray(readonly=True)
-        total = self.reduce(self.tangent.local_adjoint(rows[: self.rows]))
-        if total is not None:
-            total += self.diagonal * rows[self.rows :]
-            x.getArray()[:] = total
-
-
-class _Normal:
-    """Context of the PETSc matrix JᵀWJ + ε²D²; its diagonal serves ``-dfpde_pc_type jacobi``."""
-
-    def __init__(self, stacked: _Stacked) -> None:
-        self.stacked = stacked
-
-    def mult(self, mat: Any, x: Any, y: Any) -> None:
-        stacked = self.stacked
-        v = stacked.spread(x)
-        total = stacked.reduce(stacked.tangent.local_adjoint(stacked.tangent.apply(v)))
-        if total is not None:
-            total += stacked.diagonal**2 * v
-            y.getArray()[:] = total
-
-    def getDiagonal(self, mat: Any, y: Any) -> None:
-        norms = self.stacked.tangent.column_norms()
-        if self.stacked.first:
-            y.getArray()[:] = norms**2 + self.stacked.diagonal**2
-
-
-class _Apply:
-    """Context of the PETSc preconditioner: the kept factor, on rank 0."""
-
-    def __init__(self, config: KSP) -> None:
-        self.config = config
-
-    def apply(self, pc: Any, x: Any, y: Any) -> None:
-        if x.comm.rank == 0:
-            y.getArray()[:] = self.config.preconditioner.solve(x.getArray(readonly=True))
-
-
-def _python_matrix(comm: MPI.Comm, rows: Any, columns: Any, context: Any) -> Any:
-    matrix = PETSc.Mat().createPython((rows, columns), context=context, comm=comm)
-    matrix.setUp()
-    return matrix
-
-
-EVENT_GRAM = PETSc.Log.Event("dfpde gram")
-EVENT_FACTOR = PETSc.Log.Event("dfpde factor")
-EVENT_SOLVE = PETSc.Log.Event("dfpde solve")

@@ -157,11 +157,11 @@ class SparseRows(Rows):
 class MetricRows(Rows):
     """R J with RᵀR = M, a mass matrix that is not diagonal: `tangent` (p, n) at nodes, `root` R (rows × n), sparse.
 
-    R J is never stored: products go through the nodes, and the Gram matrix is Jᵀ M J.
+    R J is never stored: products go through the nodes, and the Gram matrix is Jᵀ M J with `mass` M (n × n), sparse.
     """
 
-    def __init__(self, tangent: Array, root: csr_array) -> None:
-        self.tangent, self.root = tangent, root
+    def __init__(self, tangent: Array, root: csr_array, mass: csr_array) -> None:
+        self.tangent, self.root, self.mass = tangent, root, mass
         self.columns, self.rows = tangent.shape[0], root.shape[0]
 
     @property
@@ -184,9 +184,8 @@ class MetricRows(Rows):
         return np.asarray(self.root @ self.tangent.T)
 
     def add_gram(self, gram: Array) -> None:
-        mass = csr_array(self.root.T @ self.root)
-        for part in _pieces(mass.shape[0], 8 * self.columns):
-            gram += self.tangent[:, part] @ (mass[part] @ self.tangent.T)
+        for part in _pieces(self.mass.shape[0], 8 * self.columns):
+            gram += self.tangent[:, part] @ (self.mass[part] @ self.tangent.T)
 
 
 @dataclass(frozen=True, eq=False)

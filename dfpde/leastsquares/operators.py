@@ -1,0 +1,95 @@
+"""PETSc matrices and preconditioners of the least-squares problem, as contexts of PETSc's "python" types.
+
+Vectors of parameters live on rank 0, vectors of rows are distributed with the points (rank 0 holds the p rows of the
+regularization as well): one product is one broadcast or one reduction of p numbers, whatever the number of points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from .petsc import PETSc
+from .preconditioners import Preconditioner, sum_on_root
+from .system import LeastSquares
+
+Array = NDArray[Any]
+
+
+class Stacked:
+    """Context of the PETSc matrix [√W J; ε D]."""
+
+    def __init__(self, comm: MPI.Comm, rows: int, p: int) -> None:
+        self.comm, self.rows, self.p = comm, rows, p
+        self.first = comm.rank == 0
+
+    def load(self, system: LeastSquares) -> None:
+        self.tangent = system.tangent
+        self.diagonal = system.eps * (np.ones(self.p) if system.scale is None else system.scale)
+
+    def spread(self, x: Any) -> Array:
+        """The parameter vector of rank 0 on all ranks."""
+        v: Array = x.getArray(readonly=True)
+        if self.comm.size > 1:
+            v = v.copy() if self.first else np.empty(self.p)
+            self.comm.Bcast(v, root=0)
+        return v
+
+    def reduce(self, local: Array) -> Array | None:
+        """Sum over ranks on rank 0, None elsewhere."""
+        return sum_on_root(local, self.comm)
+
+    def mult(self, mat: Any, x: Any, y: Any) -> None:
+        v = self.spread(x)
+        out = y.getArray()
+        out[: self.rows] = self.tangent.apply(v)
+        if self.first:
+            np.multiply(self.diagonal, v, out=out[self.rows :])
+
+    def multTranspose(self, mat: Any, y: Any, x: Any) -> None:
+        rows: Array = y.getArray(readonly=True)
+        total = self.reduce(self.tangent.local_adjoint(rows[: self.rows]))
+        if total is not None:
+            total += self.diagonal * rows[self.rows :]
+            x.getArray()[:] = total
+
+
+class Normal:
+    """Context of the PETSc matrix JᵀWJ + ε²D²; its diagonal serves ``-dfpde_pc_type jacobi``."""
+
+    def __init__(self, stacked: Stacked) -> None:
+        self.stacked = stacked
+
+    def mult(self, mat: Any, x: Any, y: Any) -> None:
+        stacked = self.stacked
+        v = stacked.spread(x)
+        total = stacked.reduce(stacked.tangent.local_adjoint(stacked.tangent.apply(v)))
+        if total is not None:
+            total += stacked.diagonal**2 * v
+            y.getArray()[:] = total
+
+    def getDiagonal(self, mat: Any, y: Any) -> None:
+        norms = self.stacked.tangent.column_norms()
+        if self.stacked.first:
+            y.getArray()[:] = norms**2 + self.stacked.diagonal**2
+
+
+class Apply:
+    """Context of the PETSc preconditioner: the kept factor, on rank 0."""
+
+    def __init__(self, preconditioner: Callable[[], Preconditioner]) -> None:
+        self.preconditioner = preconditioner
+
+    def apply(self, pc: Any, x: Any, y: Any) -> None:
+        if x.comm.rank == 0:
+            y.getArray()[:] = self.preconditioner().solve(x.getArray(readonly=True))
+
+
+def python_matrix(comm: MPI.Comm, rows: Any, columns: Any, context: Any) -> Any:
+    matrix = PETSc.Mat().createPython((rows, columns), context=context, comm=comm)
+    matrix.setUp()
+    return matrix
