@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from waves import Waves
 
-from dfpde.ansatz import GaussianMixture, PeriodicGaussianMixture, WavePackets, check_ansatz
+from dfpde.ansatz import GaussianMixture, Network, PeriodicGaussianMixture, WavePackets, check_ansatz
 from dfpde.ansatz.base import Ansatz
 from dfpde.errors import AnsatzError
 
@@ -24,6 +24,7 @@ BUILT_IN = {
     "periodic": lambda dim: PeriodicGaussianMixture.diagonal((2.0, 3.0, 4.0)[:dim], 2),
     "thawed": lambda dim: WavePackets(dim, 2),
     "frozen": lambda dim: WavePackets(dim, 2, width=1j * np.eye(dim)),
+    "network": lambda dim: Network(dim, (3, 2)),
     "waves": lambda dim: Waves(2, dim),
     "complex waves": lambda dim: Waves(2, dim, complex),
 }

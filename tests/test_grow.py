@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from dfpde.ansatz import GaussianMixture, Periodic, Stack, WavePackets
+from dfpde.ansatz import GaussianMixture, Network, Periodic, Stack, WavePackets
 from dfpde.ansatz.grow import change, insert, remove
-from dfpde.ansatz.network import Network
 from dfpde.errors import ParameterError, ShapeError
 
 rng = np.random.default_rng(4)

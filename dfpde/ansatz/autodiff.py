@@ -9,8 +9,8 @@ import numpy as np
 
 from ..errors import MissingDependency, ParameterError, ShapeError
 from .base import Array
-from .compose import Slices
 from .differentiated import Differentiated, Function
+from .layout import Slices
 
 
 class Autodiff(Differentiated):

@@ -25,6 +25,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
+        """error <= tolerance."""
         return bool(self.error <= self.tolerance)  # False for NaN
 
     def __str__(self) -> str:
@@ -52,6 +53,7 @@ class AnsatzReport:
 
     @property
     def failed(self) -> tuple[Check, ...]:
+        """Checks that were not passed."""
         return tuple(check for check in self.checks if not check.passed)
 
     def __str__(self) -> str:

@@ -19,13 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ParameterError, ShapeError
+from ..errors import ShapeError
 from .base import Alpha, Ansatz, Array, unit
 from .exponential import check_alpha
+from .layout import Index, Slices, common_dim, layout
 from .multiindex import splits
 
-Index = slice | Array
-Slices = dict[str, tuple[slice, tuple[int, ...]]]
 Term = tuple[int, Alpha, Any]  # component, multi-index, factor (a number or an array broadcastable to (*shape, N))
 
 
@@ -41,6 +40,9 @@ class Local:
 
     def __call__(self, alpha: Alpha) -> Array:
         """∂^α of the component, shape (*shape, N); not to be written to."""
+        if alpha not in self._known and sum(alpha) == 1:  # the whole gradient costs little more than a part of it
+            rows = self.ansatz.gradient(self.theta, self.x)
+            self._known |= {unit(len(alpha), axis): row for axis, row in enumerate(rows)}
         if alpha not in self._known:
             self._known[alpha] = self.ansatz.derivative(self.theta, self.x, alpha)
         return self._known[alpha]
@@ -111,15 +113,31 @@ class Composite(Ansatz):
     def tangent_derivative(self, theta: Array, x: Array, alpha: Alpha) -> Array:
         """∂/∂θ_j ∂^alpha u(x_k), every order whose tangents the components provide, shape (p, *shape, N)."""
         parts = self._parts(theta, x)
-        out: Array = np.zeros((self.size, *self.shape, parts[0].x.shape[1]), self.dtype)
-        for number, beta, factor in self._linear(parts, check_alpha(self, alpha)):
-            part = parts[number]
-            if part.ansatz.size:
-                tangent = part.ansatz.tangent_derivative(part.theta, part.x, beta)
-                if self.shape and not part.ansatz.shape:
-                    tangent = tangent[:, None]
-                out[self._index[number]] += factor * tangent
+        shape = (self.size, *self.shape, parts[0].x.shape[1])
+        terms = [term for term in self._linear(parts, check_alpha(self, alpha)) if parts[term[0]].ansatz.size]
+        if len(terms) == 1 and parts[terms[0][0]].ansatz.size == self.size:
+            tangent = self._columns(parts, terms[0])
+            if tangent.shape == shape and tangent.dtype == self.dtype:  # the array is ours: no second one
+                return np.multiply(terms[0][2], tangent, out=tangent)
+        separate = sum(part.size for part in self.components) == self.size  # no parameter is shared
+        out: Array = np.empty(shape, self.dtype) if separate else np.zeros(shape, self.dtype)
+        written: set[int] = set()
+        for number, beta, factor in terms:
+            index, columns = self._index[number], self._columns(parts, (number, beta, factor))
+            if separate and number not in written and isinstance(index, slice):
+                np.multiply(factor, columns, out=out[index])
+            elif separate and number not in written:
+                out[index] = factor * columns
+            else:
+                out[index] += factor * columns
+            written.add(number)
         return out
+
+    def _columns(self, parts: Sequence[Local], term: Term) -> Array:
+        """∂/∂θ ∂^β of one component, broadcastable to the shape of this field."""
+        part = parts[term[0]]
+        tangent = part.ansatz.tangent_derivative(part.theta, part.x, term[1])
+        return tangent[:, None] if self.shape and not part.ansatz.shape else tangent
 
     def jvp(self, theta: Array, x: Array, v: Array) -> Array:
         parts, v = self._parts(theta, x), self.check_theta(v)
@@ -230,63 +248,3 @@ def add_up(terms: Iterable[Any]) -> Array:
 
 def _times(count: int, parts: Sequence[Local], betas: Sequence[Alpha]) -> Any:
     return math.prod((part(beta) for part, beta in zip(parts, betas, strict=True)), start=float(count))
-
-
-def layout(
-    components: Sequence[Ansatz], names: Sequence[str] | None, shared: Sequence[str]
-) -> tuple[list[Index], Slices]:
-    """For each component its indices into θ, and the names and places of all blocks."""
-    prefixes = _names(components, names)
-    own = [dict(part.slices()) for part in components]
-    blocks = {name: _shared_shape(own, name) for name in shared}
-    for prefix, names_of in zip(prefixes, own, strict=True):
-        own_blocks = {f"{prefix}.{name}": shape for name, (_, shape) in names_of.items() if name not in shared}
-        if not blocks.keys().isdisjoint(own_blocks):
-            raise ParameterError(f"two parameter blocks share a name of {sorted(own_blocks)}", "use other `names`")
-        blocks |= own_blocks
-    places = dict(zip(blocks, consecutive([int(np.prod(shape)) for shape in blocks.values()]), strict=True))
-    index: list[Index] = []
-    for prefix, names_of, part in zip(prefixes, own, components, strict=True):
-        into = np.empty(part.size, dtype=np.intp)
-        for name, (where, _) in names_of.items():
-            place = places[name if name in shared else f"{prefix}.{name}"]
-            into[where] = np.arange(place.start, place.stop)
-        contiguous = part.size > 0 and bool(np.all(np.diff(into) == 1))
-        index.append(slice(int(into[0]), int(into[0]) + part.size) if contiguous else into)
-    return index, {name: (places[name], shape) for name, shape in blocks.items()}
-
-
-def _shared_shape(own: Sequence[Slices], name: str) -> tuple[int, ...]:
-    if not all(name in names_of for names_of in own):
-        raise ParameterError(
-            f"not every component has a parameter block {name!r} to share",
-            f"share some of {sorted(set.intersection(*(set(names_of) for names_of in own)))}",
-        )
-    shapes = {names_of[name][1] for names_of in own}
-    if len(shapes) > 1:
-        raise ShapeError(f"the shared block {name!r} has the shapes {sorted(shapes)}", "give it one shape everywhere")
-    return shapes.pop()
-
-
-def _names(components: Sequence[Ansatz], names: Sequence[str] | None) -> tuple[str, ...]:
-    chosen = tuple(str(i) for i in range(len(components))) if names is None else tuple(names)
-    if not components or len(chosen) != len(components) or len(set(chosen)) != len(chosen):
-        raise ParameterError(
-            f"{len(components)} components with the names {chosen}",
-            "give at least one component, each a name of its own",
-        )
-    return chosen
-
-
-def common_dim(components: Sequence[Ansatz]) -> int:
-    """Space dimension of all components."""
-    dims = {part.dim for part in components}
-    if len(dims) != 1:
-        raise ShapeError(f"components live in {sorted(dims)} dimensions", "compose ansätze of one dimension")
-    return dims.pop()
-
-
-def consecutive(sizes: Sequence[int]) -> list[slice]:
-    """Slices of the given lengths, one after the other."""
-    stops: list[Any] = np.cumsum(sizes).tolist()
-    return [slice(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import block_diag, csr_array
 
 from .base import Alpha, Ansatz, Array
-from .compose import Index, common_dim, consecutive, layout
+from .layout import Index, common_dim, consecutive, layout
 
 
 class Stack(Ansatz):

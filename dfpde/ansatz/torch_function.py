@@ -11,8 +11,8 @@ import numpy as np
 from ..errors import MissingDependency, ParameterError, ShapeError
 from .autodiff import default_chunk
 from .base import Array
-from .compose import Slices
 from .differentiated import Differentiated, Function
+from .layout import Slices
 
 
 class TorchFunction(Differentiated):

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import ParameterError, ShapeError
 from .base import Alpha, Ansatz, Array, unit
-from .compose import Composite, Local, Term, add_up, consecutive
+from .compose import Composite, Local, Term, add_up
+from .layout import consecutive
 from .multiindex import partitions, splits
 
 
