@@ -11,7 +11,7 @@ Jacobi (mass matrices scaled by their diagonal are well conditioned, Wathen 1987
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,10 @@ from scipy import sparse
 from ..ansatz.base import Ansatz
 from ..calculus import Field
 from ..collective import finite, together
-from ..errors import ShapeError
+from ..errors import ParameterError, ShapeError
 from ..leastsquares import MetricRows, Rows, SparseRows, Tangent, real_rows
 from ..problem import Condition, StageSystem
+from ..quadrature import Quadrature
 from .linear import LinearSolver
 from .mass import assembled_root, square_root
 from .nodes import Nodes
@@ -91,6 +92,7 @@ class SemiDiscrete:
     prefix: str = "dfpde_fem_mass_"
     metric: Nodes = field(init=False, repr=False)
     _root: sparse.csr_array = field(init=False, repr=False)
+    _squared: sparse.csr_array = field(init=False, repr=False)
     _inverse: _Inverse = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -108,6 +110,7 @@ class SemiDiscrete:
         wide = sparse.kron(sparse.eye_array(int(np.prod(self.ansatz.shape))), sparse.kron(root, sparse.eye_array(pair)))
         object.__setattr__(self, "metric", metric)
         object.__setattr__(self, "_root", sparse.csr_array(wide))
+        object.__setattr__(self, "_squared", sparse.csr_array(wide.T @ wide))
         object.__setattr__(self, "_inverse", _Inverse(matrix, metric, self.fixed, self.prefix))
 
     def _check(self, assembled: bool) -> None:
@@ -130,6 +133,29 @@ class SemiDiscrete:
     def comm(self) -> MPI.Comm:
         """Communicator of the nodes."""
         return self.nodes.comm
+
+    @property
+    def quadrature(self) -> Quadrature:
+        """None: the norm is that of M.
+
+        Raises
+        ------
+        ParameterError
+            Always; implicit steps, which linearize f point by point, ask for it.
+        """
+        raise ParameterError(
+            "a semi-discrete model has a mass matrix and no quadrature", "an explicit integrator, `weigh` and `points`"
+        )
+
+    def scaled(self, state: Any) -> SemiDiscrete:
+        """The same model with D = column norms ‖R J e_j‖ at a state as the metric of the parameters; collective.
+
+        See `Problem.scaled`.
+        """
+        theta = self.ansatz.check_theta(getattr(state, "theta", state))
+        norms = self.tangent(theta).column_norms()
+        positive = norms[norms > 0]
+        return replace(self, scale=np.where(norms > 0, norms, positive.min() if positive.size else 1.0))
 
     @property
     def points(self) -> Array:
@@ -190,7 +216,8 @@ class SemiDiscrete:
             Whatever F or the ansatz raises on some rank, on all ranks.
         """
         with together(self.comm):
-            values = self.ansatz.value(theta, self.points)
+            found = Field(self.ansatz, theta, self.points)
+            values = found.value
         velocity = self.velocity(t, values)
         with together(self.comm):
             blocks, rhs = [self._block(theta)], [self.weigh(velocity.astype(self.ansatz.dtype, copy=False))]
@@ -198,14 +225,18 @@ class SemiDiscrete:
                 block, target = condition.rows(t, theta, self.ansatz)
                 blocks.append(block)
                 rhs.append(target)
-        return StageSystem(Tangent(tuple(blocks), self.comm), np.concatenate(rhs), self.scale)
+        tangent = Tangent(tuple(blocks), self.comm, (t, theta))
+        return StageSystem(tangent, np.concatenate(rhs), self.scale, theta, self._rows_of_field, found)
+
+    def _rows_of_field(self, theta: Array) -> Array:
+        return self.weigh(self.ansatz.value(theta, self.points))
 
     def _block(self, theta: Array) -> Rows:
         sparse_tangent = getattr(self.ansatz, "sparse_tangent", None)
         if sparse_tangent is not None:
             rows = sparse.csr_array(self._root @ sparse_tangent(theta, self.points))
             return SparseRows(rows, np.ones(rows.shape[0]))
-        return MetricRows(real_rows(self.ansatz.tangent(theta, self.points), 1), self._root)
+        return MetricRows(real_rows(self.ansatz.tangent(theta, self.points), 1), self._root, self._squared)
 
 
 class _Inverse:
