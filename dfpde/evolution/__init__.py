@@ -1,6 +1,7 @@
 """Time integration of θ: states, schemes, controllers, and the generator `evolve`."""
 
-from .control import PI, Controller, Decision, Fixed
+from .control import PI, PID, Controller, Decision, Fixed
+from .events import Event
 from .evolve import evolve
 from .explicit import RK4, BogackiShampine, DormandPrince, Euler, ExplicitRungeKutta, Heun, Integrator, Step
 from .implicit import (
@@ -10,6 +11,6 @@ from .state import State
 from .tableaus import Tableau
 
 __all__ = [
-    "PI", "RK4", "ROS2", "SDIRK2", "SDIRK4", "BogackiShampine", "Controller", "Decision", "DormandPrince", "Euler", "ExplicitRungeKutta", "Fixed",
+    "PI", "PID", "RK4", "ROS2", "SDIRK2", "SDIRK4", "BogackiShampine", "Controller", "Decision", "DormandPrince", "Euler", "ExplicitRungeKutta", "Event", "Fixed",
     "Heun", "ImplicitEuler", "ImplicitMidpoint", "ImplicitRungeKutta", "Integrator", "LinearlyImplicit", "RadauIIA", "State", "Step", "Tableau", "evolve",
 ]

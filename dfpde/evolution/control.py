@@ -43,6 +43,11 @@ class Controller(Protocol):
         """Smallest step it may take."""
         ...
 
+    @property
+    def dt_max(self) -> float:
+        """Largest step it may take."""
+        ...
+
     def tolerance(self, norm: float) -> float:
         """Tolerated field error of one step when ‖u‖ = norm."""
         ...
@@ -70,6 +75,7 @@ class Fixed:
 
     adaptive = False
     dt_min = 0.0
+    dt_max = math.inf
 
     @property
     def first(self) -> float | None:
@@ -88,6 +94,8 @@ class Fixed:
 @dataclass(frozen=True)
 class PI:
     """PI controller: h ← h · 0.9 · E_n^(−0.7/q) · E_{n−1}^(0.4/q), E = ‖error‖/(atol + rtol ‖u‖), q = order + 1.
+
+    A rejected step is tried again with h · max(0.2, 0.9 E^(−1/q)).
 
     Parameters
     ----------
@@ -120,22 +128,40 @@ class PI:
 
     adaptive = True
 
+    @property
+    def gains(self) -> tuple[float, ...]:
+        """Exponents of the newest and of older error ratios, times q."""
+        return (0.7, -0.4)
+
     def tolerance(self, norm: float) -> float:
         """atol + rtol ‖u‖, at least the smallest normal double."""
         return max(self.atol + self.rtol * norm, 2.3e-308)
 
     def decide(self, ratio: float, dt: float, order: int, control: tuple[float, ...]) -> Decision:
-        """See `Controller`; control = (ratio of the last accepted step, 1 after a rejection)."""
+        """See `Controller`; control = (1 after a rejection, ratios of the last accepted steps, newest first)."""
         ratio = max(ratio, 1e-10)  # an error of zero grows the step by the largest factor anyway
         q = order + 1
-        if ratio > 1.0:
+        rejected, *before = control if control else (0.0,)
+        if not ratio <= 1.0:
             factor = max(SHRINK, SAFETY * ratio ** (-1.0 / q))
-            before = control[0] if control else 1.0
-            return Decision(False, self._clip(dt * factor), (before, 1.0))
-        before, rejected = control if len(control) == 2 else (1.0, 0.0)
-        factor = SAFETY * ratio ** (-0.7 / q) * before ** (0.4 / q)
+            return Decision(False, self._clip(dt * factor), (1.0, *before))
+        gains = self.gains
+        factor = SAFETY * ratio ** (-gains[0] / q)
+        for gain, old in zip(gains[1:], before, strict=False):
+            factor *= old ** (-gain / q)
         largest = 1.0 if rejected else GROW
-        return Decision(True, self._clip(dt * min(largest, max(SHRINK, factor))), (max(ratio, 1e-4), 0.0))
+        kept = (0.0, max(ratio, 1e-4), *before[: len(gains) - 2])
+        return Decision(True, self._clip(dt * min(largest, max(SHRINK, factor))), kept)
 
     def _clip(self, dt: float) -> float:
         return min(self.dt_max, max(self.dt_min, dt))
+
+
+@dataclass(frozen=True)
+class PID(PI):
+    """PID controller H312PID of Söderlind (2003), Table 4: gains (1/18, 1/9, 1/18), slow and smooth; parameters as `PI`."""
+
+    @property
+    def gains(self) -> tuple[float, ...]:
+        """Exponents of the newest and of older error ratios, times q."""
+        return (1 / 18, 1 / 9, 1 / 18)

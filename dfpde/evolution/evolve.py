@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import DfpdeError, NonFiniteError, ParameterError, SolverError, StepError
-from ..inertia import Regularization, StageContext
+from ..inertia import Inertia, Regularization, StageContext
 from ..leastsquares import KSP, LeastSquares, Solver
 from ..problem import Problem
-from .control import Controller
+from .control import PI, Controller
+from .diagnosis import Try, diagnose
+from .events import Event, Watch
 from .explicit import DormandPrince, Integrator, Step
 from .state import State
 
-#: Tries of one step before the run ends with a diagnosis: 0.2^20 ≈ 1e-14 of the first try.
-MOST_TRIES = 20
+#: Tries of one step before the run ends with a diagnosis: 0.2^25 ≈ 3e-18 of the first try.
+MOST_TRIES = 25
 
 #: A step that would end this close (relative) to an output time is stretched onto it.
 SNAP = 1e-9
@@ -27,11 +30,13 @@ def evolve(
     state: State,
     *,
     until: float,
-    inertia: Regularization,
-    controller: Controller,
+    inertia: Regularization | None = None,
+    controller: Controller | None = None,
     integrator: Integrator = DormandPrince,
     solver: Solver | None = None,
     times: Sequence[float] = (),
+    events: Sequence[Event] = (),
+    rescue: Callable[[State], None] | None = None,
 ) -> Iterator[State]:
     """Solve u_t = f(t, u) from state.t to `until`; the caller's loop body does all output.
 
@@ -42,17 +47,21 @@ def evolve(
         Start (from `fit`, a checkpoint, or ``State(t, theta)``).
     until : float
         Final time, hit exactly.
-    inertia : Regularization
-        `Inertia`, `Inertia.per_step`, `Tikhonov`, ...
-    controller : Controller
-        `PI(rtol=1e-6)`, `Fixed(dt)`, ...
+    inertia : Regularization or None
+        `Inertia`, `Inertia.per_step`, `Tikhonov`, ...; None is `Inertia.auto` with the controller's tolerance.
+    controller : Controller or None
+        `PI(rtol=1e-6)`, `Fixed(dt)`, ...; None is ``PI(rtol=1e-4)``.
     integrator : Integrator
-        `DormandPrince` (default), `BogackiShampine`, `RK4`, `Heun`, `Euler`, ...
+        `DormandPrince` (default), `BogackiShampine`, `RK4`, `Heun`, `Euler`; implicit: `SDIRK4`, `RadauIIA`, ...
     solver : Solver or None
         None is `KSP()`.
     times : sequence of float
-        Output times, increasing, in (state.t, until], hit exactly.  When given, only the states at these times and at
-        `until` are yielded; otherwise every accepted step is.
+        Output times, increasing, in (state.t, until], hit exactly.  When given, only the states at these times, at
+        events and at `until` are yielded; otherwise every accepted step is.
+    events : sequence of Event
+        What stops the run, or changes its state, when g(t, state) crosses zero.
+    rescue : callable or None
+        Called on all ranks with the last good state before an error leaves this generator: write it.
 
     Yields
     ------
@@ -65,6 +74,7 @@ def evolve(
     StepError
         No acceptable step: the message names the cause; its attribute ``state`` is the last good state.
     """
+    controller = PI(rtol=1e-4) if controller is None else controller
     if not (math.isfinite(until) and until > state.t):
         raise ParameterError(f"until = {until} with the state at t = {state.t}", "a finite final time after the state's")
     stops = [float(t) for t in times]
@@ -72,85 +82,122 @@ def evolve(
         raise ParameterError(f"output times {stops} for a run from {state.t} until {until}", "increasing times in that range")
     if controller.adaptive and integrator.error_order is None:
         raise ParameterError(
-            f"{integrator} does not estimate its error", "an embedded scheme (Heun, BogackiShampine, DormandPrince) or Fixed(dt)"
+            f"{integrator} does not estimate its error",
+            "an embedded scheme (Heun, BogackiShampine, DormandPrince, SDIRK4, RadauIIA, ROS2) or Fixed(dt)",
         )
     problem.ansatz.check_theta(state.theta)
+    if inertia is None:
+        inertia = Inertia.auto(min(getattr(controller, "rtol", 0.0) or 1e-4, 0.1))
+    run = _Run(problem, inertia, controller, integrator, KSP() if solver is None else solver, state.t)
     everything = not stops
     if not stops or stops[-1] < until:
         stops.append(float(until))
-    return _run(problem, state, stops, everything, inertia, controller, integrator, KSP() if solver is None else solver)
+    return _states(run, state, stops, everything, events, rescue)
 
 
-def _run(
-    problem: Problem,
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What stays the same along a run."""
+
+    problem: Problem
+    inertia: Regularization
+    controller: Controller
+    integrator: Integrator
+    solver: Solver
+    since: float
+
+
+def _states(
+    run: _Run,
     state: State,
     stops: list[float],
     everything: bool,
-    inertia: Regularization,
-    controller: Controller,
-    integrator: Integrator,
-    solver: Solver,
+    events: Sequence[Event],
+    rescue: Callable[[State], None] | None,
 ) -> Iterator[State]:
-    resume(problem, state, solver)
-    if state.dt is None or not controller.adaptive:
-        first = controller.first
-        if first is None:
-            first = first_step(problem, state, stops[-1], inertia, controller, integrator, solver)
-        state = state.with_(dt=first)
-    for stop in stops:
-        while state.t < stop:
-            state = advance(problem, state, stop, inertia, controller, integrator, solver)
-            if everything or state.t == stop:
+    try:
+        resume(run.problem, state, run.solver)
+        if state.dt is None or not run.controller.adaptive:
+            first = run.controller.first
+            state = state.with_(dt=_first_step(run, state, stops[-1]) if first is None else first)
+        watched = Watch(events, run.problem.comm)
+        watched.arm(state)
+        for stop in stops:
+            while state.t < stop:
+                before, state = state, advance(run, state, stop)
+                event, state = watched.first(before, state, lambda t, start=before: _step_to(run, start, t))
+                if event is None:
+                    if everything or state.t == stop:
+                        yield state
+                    continue
                 yield state
+                if event.action is None:
+                    return
+                state = watched.act(event, state)
+    except Exception:
+        if rescue is not None:
+            rescue(state)
+        raise
 
 
-def advance(
-    problem: Problem,
-    state: State,
-    stop: float,
-    inertia: Regularization,
-    controller: Controller,
-    integrator: Integrator,
-    solver: Solver,
-) -> State:
+def advance(run: _Run, state: State, stop: float) -> State:
     """One accepted step towards `stop`, never past it.
 
     Raises
     ------
     StepError
-        No step was acceptable.
+        No step was acceptable: one diagnosis.
     """
+    controller = run.controller
     proposal = state.dt if state.dt is not None else stop - state.t
-    failure: DfpdeError | None = None
-    for attempt in range(MOST_TRIES):
+    smallest = max(controller.dt_min, 8 * 2.0**-53 * max(abs(state.t), abs(stop)))
+    tries: list[Try] = []
+    while len(tries) < MOST_TRIES:
         dt, ends = _towards(state.t, proposal, stop, controller.adaptive)
-        if state.t + dt == state.t or (attempt and dt < controller.dt_min):
+        if tries and tries[-1].dt <= smallest:
             break
+        dt = dt if ends or not controller.adaptive else max(dt, smallest)
         try:
-            step = integrator.step(problem, solver, inertia, state, dt)
-            if not np.all(np.isfinite(step.theta)):
-                raise _collective(NonFiniteError(f"θ is not finite after a step of {dt:.3e}", "a smaller step"))
-            norm = problem.norm(step.theta) if controller.adaptive else 0.0
-            if not math.isfinite(norm + (step.error if controller.adaptive else 0.0)):
-                raise _collective(NonFiniteError(f"‖u‖ = {norm} after a step of {dt:.3e}", "a smaller step"))
+            step, norm = _try(run, state, dt)
         except (SolverError, NonFiniteError) as error:
+            tries.append(Try(dt, failure=error))
             if not controller.adaptive:
-                raise _give_up(state, dt, error) from error
-            failure = error
+                break
             state = state.with_(rejected=state.rejected + 1)
             proposal = dt / 4
             continue
         ratio = step.error / controller.tolerance(norm) if controller.adaptive else 0.0
-        decision = controller.decide(ratio, dt, integrator.error_order or 0, state.control)
+        decision = controller.decide(ratio, dt, run.integrator.error_order or 0, state.control)
         if decision.accept:
             proposed = max(decision.dt, proposal) if ends and dt < proposal else decision.dt
             done = _accepted(state, step, dt, stop if ends else state.t + dt, proposed, decision.control)
-            return done.with_(kept=solver.memory if isinstance(solver, KSP) else None)
+            return done.with_(kept=run.solver.memory if isinstance(run.solver, KSP) else None)
+        tries.append(Try(dt, ratio))
         state = state.with_(rejected=state.rejected + 1, control=decision.control)
-        if dt <= controller.dt_min:
-            break
         proposal = decision.dt
-    raise _give_up(state, dt, failure)
+    raise _give_up(run, state, tries)
+
+
+def _try(run: _Run, state: State, dt: float) -> tuple[Step, float]:
+    """A step and ‖u‖ after it (0 where no error is controlled), both finite."""
+    step = run.integrator.step(run.problem, run.solver, run.inertia, state, dt)
+    if not np.all(np.isfinite(step.theta)):
+        raise _collective(NonFiniteError(f"θ is not finite after a step of {dt:.3e}", "a smaller step"))
+    if not run.controller.adaptive:
+        return step, 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        norm = run.problem.norm(step.theta)
+    if not math.isfinite(norm + step.error):
+        raise _collective(NonFiniteError(f"‖u‖ = {norm} after a step of {dt:.3e}", "a smaller step"))
+    return step, norm
+
+
+def _step_to(run: _Run, state: State, t: float) -> State:
+    """One step that ends at t, whatever its error: it is shorter than one that was accepted."""
+    dt = t - state.t
+    step, _ = _try(run, state, dt)
+    done = _accepted(state, step, dt, t, state.dt or dt, state.control)
+    return done.with_(kept=run.solver.memory if isinstance(run.solver, KSP) else None)
 
 
 def resume(problem: Problem, state: State, solver: Solver) -> None:
@@ -197,41 +244,35 @@ def _collective(error: DfpdeError) -> DfpdeError:
     return error
 
 
-def _give_up(state: State, dt: float, failure: DfpdeError | None) -> StepError:
-    cause = f": {failure.what}" if failure is not None else ": the error estimate stays above the tolerance"
+def _give_up(run: _Run, state: State, tries: Sequence[Try]) -> StepError:
+    order = run.integrator.error_order or 0
+    cause, remedy = diagnose(run.problem, state, tries, run.inertia, run.solver, order, state.t - run.since)
     error = StepError(
-        f"no acceptable step at t = {state.t:.6g}, step {state.step}, tried down to dt = {dt:.3e}{cause}",
-        (failure.remedy if failure is not None else "")
-        or "a larger tolerance, a larger ε (lost rank lets velocities grow), or an implicit integrator (stiffness)",
+        f"no acceptable step at t = {state.t:.9g}, step {state.step}, tried dt = {tries[0].dt:.1e} down to "
+        f"{tries[-1].dt:.1e}: {cause}",
+        remedy,
         state,
     )
     error.collective = True
     return error
 
 
-def first_step(
-    problem: Problem,
-    state: State,
-    end: float,
-    inertia: Regularization,
-    controller: Controller,
-    integrator: Integrator,
-    solver: Solver,
-) -> float:
+def _first_step(run: _Run, state: State, end: float) -> float:
     """Automatic first step size from ‖u‖, ‖u_t‖ and ‖u_tt‖ (Hairer, Nørsett, Wanner I, Section II.4), in field norms."""
-    scale = controller.tolerance(problem.norm(state.theta))
+    problem = run.problem
+    scale = run.controller.tolerance(problem.norm(state.theta))
     guess = 1e-3 * (end - state.t)
     system = problem.system(state.t, state.theta)
     context = StageContext(state.t, guess, 1, state.step, 0, state.memory)
-    v = inertia.velocity(system, state.anchor, solver, context)
+    v = run.inertia.velocity(system, state.anchor, run.solver, context)
     before = system.tangent.apply(v.value)
     d0, d1 = problem.norm(state.theta) / scale, system.tangent.norm(before) / scale
     small = 0.01 * d0 / d1 if min(d0, d1) > 1e-5 else guess
     small = min(small, end - state.t)
     later = problem.system(state.t + small, state.theta + small * v.value)
-    w = inertia.velocity(later, v.anchor, solver, context)
+    w = run.inertia.velocity(later, v.anchor, run.solver, context)
     d2 = later.tangent.norm(later.tangent.apply(w.value) - before) / (small * scale)
-    q = (integrator.error_order or integrator.order) + 1
+    q = (run.integrator.error_order or run.integrator.order) + 1
     steep = max(d1, d2)
     first = (0.01 / steep) ** (1 / q) if steep > 1e-15 else guess
-    return min(100 * small, first, end - state.t)
+    return min(100 * small, first, end - state.t, run.controller.dt_max)

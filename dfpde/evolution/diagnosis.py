@@ -1,0 +1,165 @@
+"""Why a run cannot go on: one cause, named with its numbers, and what to try.
+
+Everything is measured at the last good state, once, when a run ends; all ranks come to the same verdict.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import DfpdeError, NonFiniteError, SolverError
+from ..inertia import Regularization, StageContext, Velocity
+from ..leastsquares import Solver, singular_values
+from ..problem import Problem
+from .state import State
+
+
+@dataclass(frozen=True)
+class Try:
+    """A rejected step: its size, its error over the tolerance (NaN when it failed), and the exception."""
+
+    dt: float
+    ratio: float = math.nan
+    failure: DfpdeError | None = None
+
+
+#: An explicit step amplifies errors once h·rate exceeds about 2 (Euler) to 3.3 (Dormand–Prince).
+STABLE = 2.0
+
+#: Growth of ‖u‖ that needs less than this fraction of the elapsed time to double is a blow-up.
+DOUBLING = 1e-3
+
+#: Largest number of parameters for which singular values are computed in a diagnosis (dense).
+DENSE = 2000
+
+
+def diagnose(
+    problem: Problem,
+    state: State,
+    tries: Sequence[Try],
+    inertia: Regularization,
+    solver: Solver,
+    order: int,
+    elapsed: float,
+) -> tuple[str, str]:
+    """(cause, remedy) of a step that could not be done; collective.
+
+    Parameters
+    ----------
+    tries : sequence of Try
+        Rejected tries, first to last.
+    order : int
+        Order of the error estimate.
+    elapsed : float
+        Time since the start of the run.
+    """
+    last = tries[-1]
+    norm = problem.norm(state.theta)
+    try:
+        now = _velocity(problem, state, inertia, solver, last.dt)
+    except DfpdeError as error:  # the stage that fails is the first one: it fails without a step
+        return f"the equation cannot be evaluated at the last good state itself: {error.what}", error.remedy
+    growth = _growth(problem, state, now, norm)
+    if growth * elapsed > math.log(2) / DOUBLING:
+        return (
+            f"the field blows up: ‖u‖ = {norm:.3e} doubles within {math.log(2) / growth:.1e}",
+            "stop before (an Event on the norm), or rescaled variables; the equation itself may have no later solution",
+        )
+    rate = _fastest(problem, state, now, inertia, solver, last.dt)
+    if last.dt * rate > STABLE:
+        return (
+            f"stiffness: the fastest rate is about {rate:.1e}, so explicit steps must stay below {STABLE / rate:.1e}, and "
+            f"{last.dt:.1e} was tried",
+            "an implicit integrator (SDIRK4, RadauIIA, ROS2), a larger ε, or a smaller dt (dt_min)",
+        )
+    return _rejected(problem, state, tries, now, order)
+
+
+def _rejected(
+    problem: Problem, state: State, tries: Sequence[Try], now: Velocity, order: int
+) -> tuple[str, str]:
+    last = tries[-1]
+    if isinstance(last.failure, SolverError):
+        return _rank(problem, state, last.failure)
+    if isinstance(last.failure, NonFiniteError):
+        return f"not finite within {last.dt:.1e} after t = {state.t:.9g}: {last.failure.what}", last.failure.remedy
+    if last.failure is not None:
+        return last.failure.what, last.failure.remedy
+    slope = _slope(tries)
+    if slope < 0.5 * (order + 2):
+        return (
+            f"the error of a step falls like dt^{slope:.1f}, not dt^{order + 1}: f is not smooth here (a jump in t or u), or "
+            "the error is rounding",
+            "output times or an Event at the jump, a smaller dt_min, or a larger tolerance",
+        )
+    system = problem.system(state.t, state.theta)
+    relative = now.defect / max(system.tangent.norm(system.rhs), 1e-300)
+    if relative > 0.5:
+        return (
+            f"defect too large: the tangent space follows only {100 * (1 - relative):.0f} % of f",
+            "more parameters, another ansatz, or a smaller ε",
+        )
+    return (
+        f"the minimum step {last.dt:.1e} is reached with {last.ratio:.1f} times the tolerated error",
+        "a smaller dt_min, a larger tolerance, or a larger ε (lost rank lets velocities change fast)",
+    )
+
+
+def _rank(problem: Problem, state: State, failure: SolverError) -> tuple[str, str]:
+    """A linear solve that failed: how many directions are lost."""
+    tangent = problem.tangent(state.theta)
+    if tangent.columns > DENSE:
+        return failure.what, failure.remedy
+    sigma = singular_values(tangent)
+    lost = tangent.columns - int(np.sum(sigma > 1e-8 * sigma[0]))
+    return (
+        f"lost rank: {lost} of {tangent.columns} directions have singular values below 1e-8 of the largest "
+        f"({sigma[0]:.1e}); {failure.what}",
+        "a larger ε, or fewer parameters",
+    )
+
+
+def _velocity(problem: Problem, state: State, inertia: Regularization, solver: Solver, dt: float) -> Velocity:
+    context = StageContext(state.t, dt, 1, state.step, 0, state.memory)
+    return inertia.velocity(problem.system(state.t, state.theta), state.anchor, solver, context)
+
+
+def _growth(problem: Problem, state: State, now: Velocity, norm: float) -> float:
+    """d ln‖u‖/dt = ⟨u, J θ̇⟩/‖u‖²."""
+    q, ansatz = problem.quadrature, problem.ansatz
+    u = ansatz.value(state.theta, q.x)
+    return float(q.inner(u, ansatz.jvp(state.theta, q.x, now.value))) / norm**2 if norm > 0 else 0.0
+
+
+def _fastest(
+    problem: Problem, state: State, now: Velocity, inertia: Regularization, solver: Solver, dt: float
+) -> float:
+    """Largest rate of the velocity field near θ: a few steps of the nonlinear power method, in the field norm."""
+    tangent = problem.tangent(state.theta)
+    w, rate = np.random.default_rng(0).normal(size=state.theta.size), 0.0
+    scale = 1e-6 * max(1.0, float(np.linalg.norm(state.theta)))
+    for _ in range(6):
+        w = w * (scale / max(float(np.linalg.norm(w)), 1e-300))
+        try:
+            moved = _velocity(problem, state.with_(theta=state.theta + w), inertia, solver, dt)
+        except DfpdeError:
+            return rate
+        change = moved.value - now.value
+        size = tangent.norm(tangent.apply(w))
+        rate = tangent.norm(tangent.apply(change)) / size if size > 0 else 0.0
+        if not math.isfinite(rate) or not np.any(change):
+            return 0.0
+        w = change
+    return rate
+
+
+def _slope(tries: Sequence[Try]) -> float:
+    """d ln error/d ln dt of the last tries; infinite with fewer than two."""
+    known = [(t.dt, t.ratio) for t in tries if math.isfinite(t.ratio) and t.ratio > 0][-3:]
+    if len(known) < 2 or known[0][0] <= known[-1][0] * 1.01:
+        return math.inf
+    return math.log(known[0][1] / known[-1][1]) / math.log(known[0][0] / known[-1][0])
