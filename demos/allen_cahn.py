@@ -20,11 +20,13 @@ import dfpde as df
 NU = 5e-3
 
 
+BUMPS = ((-1, 23.5, np.pi / 2), (1, 27, 4.2), (1, 38, 5.4))  # a exp(−s (x − b)²)
+
+
 def initial(x: np.ndarray) -> np.ndarray:
     """u₀."""
     y = x[0]
-    bumps = [(-1, 23.5, np.pi / 2), (1, 27, 4.2), (1, 38, 5.4)]
-    return np.tanh(2 * np.sin(y)) / 3 + sum(a * np.exp(-s * (y - b) ** 2) for a, s, b in bumps)
+    return np.tanh(2 * np.sin(y)) / 3 + sum(a * np.exp(-s * (y - b) ** 2) for a, s, b in BUMPS)
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
@@ -40,8 +42,10 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             return NU * df.dx(u, 2) + u.value - u.value**3
 
         problem = df.Problem(ansatz, quadrature, allen_cahn)
-        guess = ansatz.pack(amplitudes=np.zeros(n), centers=equispaced(0, 2 * np.pi, n), scales=np.full(n, n / 8))
-        start = fitted(problem, guess, initial, iterations=30)
+        centers = np.concatenate([equispaced(0, 2 * np.pi, n - 3), [[b] for _, _, b in BUMPS]])
+        scales = np.concatenate([np.full(n - 3, n / 8), [np.sqrt(2 * s) for _, s, _ in BUMPS]])
+        guess = ansatz.pack(amplitudes=np.zeros(n), centers=centers, scales=scales)
+        start = fitted(problem, guess, initial)
         exact = Spectral(
             lambda x: initial(x[None]),
             lambda k: 1 - NU * k**2,

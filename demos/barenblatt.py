@@ -1,8 +1,8 @@
 """Porous-medium equation u_t = (u²)_xx: a front that moves at finite speed.
 
 Exact: Barenblatt's solution U = t^(−1/3) (1 − x² t^(−2/3)/12)₊, from t = 1.  Two ansätze: a parabola cut at zero, which
-contains U (the error is that of time steps and of quadrature at the kink), and Gaussians, which are smooth where U is
-not: an honest failure to be better than the kink allows.
+contains U (the error is that of time steps and of quadrature at the kink), and the square of a sum of Gaussians,
+which is smooth where U is not, and cannot be better than the kink allows.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         mass = [quadrature.integrate(exact_ansatz.field(state).value) for state in (run.states[0], run.states[-1])]
 
         mixture = df.GaussianMixture.isotropic(1, n)
-        smooth = df.Problem(df.ansatz.Transform(mixture, df.ansatz.square), quadrature, porous_medium)  # u >= 0, else it is ill posed
+        squared = df.ansatz.Transform(mixture, df.ansatz.square)  # u >= 0: where u < 0 the equation is ill posed
+        smooth = df.Problem(squared, quadrature, porous_medium)
         guess = mixture.pack(amplitudes=np.zeros(n), centers=equispaced(-3.4, 3.4, n), scales=np.full(n, n / 9))
         linear = fitted(df.Problem(mixture, quadrature, porous_medium), guess, lambda x: np.sqrt(barenblatt(0.0, x)))
         begin = df.fit(smooth, lambda x: barenblatt(0.0, x), linear.theta, max_iterations=40)

@@ -1,8 +1,8 @@
 """Fokker–Planck equation of a double well: u_t = ∇·(u ∇V) + D Δu on a disk, read from a gmsh mesh.
 
 V = (ξ² − 1)² + 3/2 η² in axes (ξ, η) turned by 30°; a Gaussian near the ridge splits into the two wells.
-Reference: in its own axes the solution is a product; the factor in η is an Ornstein–Uhlenbeck Gaussian in closed form, the
-one in ξ comes from quadratic finite elements in scikit-fem and a matrix exponential (error about 1e-6).
+Reference: in its own axes the solution is a product; the factor in η is an Ornstein–Uhlenbeck Gaussian in closed form,
+the one in ξ comes from quadratic finite elements in scikit-fem and a matrix exponential.
 """
 
 from __future__ import annotations
