@@ -1,5 +1,6 @@
-"""Instruments: energy ledger, spectrum of the tangent, conserved quantities, sensitivities."""
+"""Instruments: error certificate, energy ledger, spectrum of the tangent, conserved quantities, sensitivities."""
 
+from .certificate import Certificate, growth_rate
 from .conserved import Conserving
 from .functional import Functional
 from .ledger import EnergyLedger, Entry
@@ -8,6 +9,6 @@ from .sensitivities import Sensitivity, sensitivities
 from .spectrum import EpsilonReport, EpsilonWarning, Spectrum, check_epsilon, spectrum
 
 __all__ = [
-    "Conserving", "EnergyLedger", "Entry", "EpsilonReport", "EpsilonWarning", "Functional", "NullSpace", "Sensitivity",
-    "Spectrum", "check_epsilon", "sensitivities", "spectrum",
+    "Certificate", "Conserving", "EnergyLedger", "Entry", "EpsilonReport", "EpsilonWarning", "Functional", "NullSpace", "Sensitivity",
+    "Spectrum", "check_epsilon", "growth_rate", "sensitivities", "spectrum",
 ]
