@@ -28,7 +28,7 @@ from .nullspace import Constrained, ProjectedRows, Projector
 
 Array = NDArray[Any]
 
-#: Most Newton corrections of one projection; each shortens the misfit by the distance moved, three are usual.
+#: Most corrections of one projection; one or two are usual.
 CORRECTIONS = 10
 
 
@@ -77,7 +77,7 @@ class Conserving:
         quantities: Sequence[Functional],
         inertia: Regularization,
         start: State | Array,
-        rtol: float = 1e-14,
+        rtol: float = 1e-13,
     ) -> None:
         if not quantities:
             raise ParameterError("no quantities to conserve", "at least one Functional")
@@ -126,14 +126,15 @@ class Conserving:
         for _ in range(CORRECTIONS):
             found, size = values(self.problem, self.quantities, self.problem.field(theta))
             missing = self.targets - found
-            if bool(np.all(np.abs(missing) <= self.rtol * size)):
-                return theta
+            relative = float(np.max(np.abs(missing) / np.where(size > 0, size, 1.0)))
             if previous is not None:  # Broyden's rank-one correction from the last move
                 moved, before = previous
                 jacobian += np.outer(before - missing - jacobian @ moved, moved) / (moved @ moved)
+            if relative <= self.rtol:
+                return theta
             move = np.linalg.solve(jacobian, missing)
-            previous = move, missing
             theta = theta + move @ directions
+            previous = move, missing
         worst = int(np.argmax(np.abs(missing) / np.where(size > 0, size, 1.0)))
         error = StepError(
             f"projection onto {self.quantities[worst].name!r} = {self.targets[worst]:.6e} is still off by "

@@ -49,16 +49,16 @@ class Projector:
         """
         scaled = gradients if scale is None else gradients / scale
         sizes = np.linalg.norm(scaled, axis=1, keepdims=True)
-        _, sigma, vt = np.linalg.svd(scaled / np.where(sizes > 0, sizes, 1.0), full_matrices=False)
-        if sizes.min() == 0 or sigma[-1] <= scaled.shape[1] * 2.0**-52 * sigma[0]:
+        q, r = np.linalg.qr((scaled / np.where(sizes > 0, sizes, 1.0)).T)
+        if sizes.min() == 0 or np.abs(np.diag(r)).min() <= scaled.shape[1] * 2.0**-52:
             error = ParameterError(
-                f"gradients of the {len(scaled)} conserved quantities are dependent: norms {sizes.ravel()}, singular "
-                f"values {sigma} of the normalized ones",
+                f"gradients of the {len(scaled)} conserved quantities are dependent: norms {sizes.ravel()}, normalized "
+                f"and each without its part along those before {np.abs(np.diag(r))}",
                 "leave out a quantity that follows from the others, or perturb a start at which one is stationary",
             )
             error.collective = True
             raise error
-        return cls(vt, scale)
+        return cls(np.ascontiguousarray(q.T), scale)
 
     @property
     def constraint(self) -> Array:
@@ -93,8 +93,8 @@ class ProjectedRows(Rows):
     def adjoint(self, y: Array) -> Array:
         return self.projector.transposed(self.inner.adjoint(y))
 
-    def chunks(self) -> Iterator[Array]:
-        return self.inner.chunks()
+    def chunks(self, stride: int = 1) -> Iterator[Array]:
+        return self.inner.chunks(stride)
 
     def add_gram(self, gram: Array) -> None:
         self.inner.add_gram(gram)
