@@ -181,6 +181,7 @@ def test_periodic_embedding_is_periodic_with_all_derivatives():
     np.testing.assert_allclose(value, network.value(theta, x), atol=1e-13)
 
 
+@pytest.mark.mpi
 def test_seeds(comm):
     """The same seed gives the same network on all ranks, another seed another."""
     network = Network(1, (8, 8), Rational(), embedding=PeriodicEmbedding((1.0,)))
