@@ -18,7 +18,6 @@ from common import arguments, equispaced, figure, regularization
 from mpi4py import MPI
 
 import dfpde as df
-from dfpde.evolution.growing import Growing, evolve_growing
 
 WIDTHS = (4.0, 8.0, 16.0, 32.0, 64.0)  # scales 1/width tried for a new component; a shock has the width 4ν = 1/25
 Track = list[tuple[float, int, float, float]]  # t, components, defect, relative error
@@ -58,10 +57,10 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         problem = df.Problem(mixture(4), df.Quadrature.periodic((-1, 1), 1024, comm), burgers)
         guess = problem.ansatz.pack(amplitudes=np.zeros(4), centers=equispaced(-1, 1, 4), scales=3.0)
         start = df.fit(problem, lambda x: cole_hopf(0, x), guess)
-        growing = Growing(lambda ansatz: mixture(ansatz.n + 1), candidates, limit, most=120)
+        growing = df.Growing(lambda ansatz: mixture(ansatz.n + 1), candidates, limit, most=120)
         choices = {"until": until, "inertia": regularization(options), "controller": df.PI(rtol=options.rtol)}
         fixed, _, _ = follow((problem, state) for state in df.evolve(problem, start, **choices))
-        grown, larger, last = follow(evolve_growing(problem, start, growing=growing, **choices))
+        grown, larger, last = follow(df.evolve_growing(problem, start, growing=growing, **choices))
         path = options.out / "growing.png"
         figure(path, comm, lambda shown: draw(shown, fixed, grown, larger, last), figsize=(11, 3.4))
         result = {

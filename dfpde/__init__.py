@@ -6,12 +6,45 @@
 import sys
 
 if sys.argv[:1] != ["-m"]:  # `python -m dfpde info` must work where PETSc or MPI do not, so it starts with nothing
-    from .ansatz import Ansatz, GaussianMixture, PeriodicGaussianMixture, Stack, WavePackets, check_ansatz
+    from .ansatz import (
+        Ansatz,
+        Autodiff,
+        FiniteElement,
+        Frozen,
+        GaussianMixture,
+        Known,
+        Masked,
+        Network,
+        Periodic,
+        PeriodicEmbedding,
+        PeriodicGaussianMixture,
+        Polynomial,
+        Product,
+        Stack,
+        Sum,
+        Symmetric,
+        TorchFunction,
+        Transform,
+        WavePackets,
+        check_ansatz,
+    )
     from .calculus import Field, div, dot, dx, grad, laplacian
     from .collective import agree, finite, guard, together
     from .diagnostics import Conserving, EnergyLedger, Functional, check_epsilon, sensitivities, spectrum
     from .errors import DfpdeError
-    from .evolution import PI, RK4, BogackiShampine, DormandPrince, Euler, Fixed, Heun, State, evolve
+    from .evolution import (
+        PI,
+        RK4,
+        BogackiShampine,
+        DormandPrince,
+        Euler,
+        Fixed,
+        Growing,
+        Heun,
+        State,
+        evolve,
+        evolve_growing,
+    )
     from .fit import fit
     from .inertia import Inertia, Tikhonov
     from .io import ParaViewWriter, RunManifest, load, progress, save
@@ -25,10 +58,13 @@ if sys.argv[:1] != ["-m"]:  # `python -m dfpde info` must work where PETSc or MP
 __version__ = "0.1.0"
 
 __all__ = [
-    "KSP", "PI", "RK4", "Ansatz", "BogackiShampine", "Conserving", "Dense", "DfpdeError", "Dirichlet",
-    "DormandPrince", "EnergyLedger", "Euler", "Field", "Fixed", "Functional", "GaussianMixture", "Heun", "Inertia",
-    "Mesh", "Misfit", "Newtonian", "Onsager", "ParaViewWriter", "PeriodicGaussianMixture", "Problem", "Quadrature",
-    "RandomSparse", "RunManifest", "Stack", "State", "Tikhonov", "TruncatedSVD", "WavePackets", "agree",
-    "check_ansatz", "check_epsilon", "div", "dot", "dx", "evolve", "finite", "fit", "gauss_newton_flow", "grad",
-    "guard", "laplacian", "learn", "load", "progress", "read_mesh", "save", "sensitivities", "spectrum", "together",
+    "KSP", "PI", "RK4", "Ansatz", "Autodiff", "BogackiShampine", "Conserving", "Dense", "DfpdeError",
+    "Dirichlet", "DormandPrince", "EnergyLedger", "Euler", "Field", "FiniteElement", "Fixed", "Frozen",
+    "Functional", "GaussianMixture", "Growing", "Heun", "Inertia", "Known", "Masked", "Mesh", "Misfit",
+    "Network", "Newtonian", "Onsager", "ParaViewWriter", "Periodic", "PeriodicEmbedding",
+    "PeriodicGaussianMixture", "Polynomial", "Problem", "Product", "Quadrature", "RandomSparse", "RunManifest",
+    "Stack", "State", "Sum", "Symmetric", "Tikhonov", "TorchFunction", "Transform", "TruncatedSVD",
+    "WavePackets", "agree", "check_ansatz", "check_epsilon", "div", "dot", "dx", "evolve", "evolve_growing",
+    "finite", "fit", "gauss_newton_flow", "grad", "guard", "laplacian", "learn", "load", "progress",
+    "read_mesh", "save", "sensitivities", "spectrum", "together",
 ]

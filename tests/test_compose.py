@@ -9,6 +9,7 @@ from dfpde.ansatz import (
     GaussianMixture,
     Known,
     Masked,
+    Network,
     Periodic,
     Polynomial,
     Product,
@@ -16,6 +17,7 @@ from dfpde.ansatz import (
     Sum,
     Symmetric,
     Transform,
+    WavePackets,
     check_ansatz,
     exp,
     softplus,
@@ -78,6 +80,8 @@ TWO_DEEP = {
     "masked system": lambda dim: Masked(Stack(gauss(dim), Waves(1, dim)), box(dim)),
     "sum of systems": lambda dim: Sum(*(Stack(gauss(dim), gauss(dim), shared=("centers",)) for _ in range(2))),
     "mirrored vector": lambda dim: Symmetric(Stack(gauss(dim), Waves(1, dim)), [((-1,) + (1,) * (dim - 1), (-1, 1))]),
+    "sum with positive network": lambda dim: Sum(Transform(Network(dim, (3,)), softplus), gauss(dim)),
+    "masked packets": lambda dim: Masked(Sum(WavePackets(dim, 1), Waves(1, dim, complex)), box(dim)),
     "stack of positive": lambda dim: Stack(Transform(gauss(dim), exp), periodic(gauss, dim)),
 }
 

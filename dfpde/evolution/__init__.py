@@ -4,13 +4,23 @@ from .control import PI, PID, Controller, Decision, Fixed
 from .events import Event
 from .evolve import evolve
 from .explicit import RK4, BogackiShampine, DormandPrince, Euler, ExplicitRungeKutta, Heun, Integrator, Step
+from .growing import Growing, evolve_growing
 from .implicit import (
-    ROS2, SDIRK2, SDIRK4, ImplicitEuler, ImplicitMidpoint, ImplicitRungeKutta, LinearlyImplicit, RadauIIA,
+    ROS2,
+    SDIRK2,
+    SDIRK4,
+    ImplicitEuler,
+    ImplicitMidpoint,
+    ImplicitRungeKutta,
+    LinearlyImplicit,
+    RadauIIA,
 )  # fmt: skip
 from .state import State
 from .tableaus import Tableau
 
 __all__ = [
-    "PI", "PID", "RK4", "ROS2", "SDIRK2", "SDIRK4", "BogackiShampine", "Controller", "Decision", "DormandPrince", "Euler", "ExplicitRungeKutta", "Event", "Fixed",
-    "Heun", "ImplicitEuler", "ImplicitMidpoint", "ImplicitRungeKutta", "Integrator", "LinearlyImplicit", "RadauIIA", "State", "Step", "Tableau", "evolve",
+    "PI", "PID", "RK4", "ROS2", "SDIRK2", "SDIRK4", "BogackiShampine", "Controller", "Decision",
+    "DormandPrince", "Euler", "Event", "ExplicitRungeKutta", "Fixed", "Growing", "Heun", "ImplicitEuler",
+    "ImplicitMidpoint", "ImplicitRungeKutta", "Integrator", "LinearlyImplicit", "RadauIIA", "State", "Step",
+    "Tableau", "evolve", "evolve_growing",
 ]
