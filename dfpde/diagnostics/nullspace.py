@@ -96,8 +96,8 @@ class ProjectedRows(Rows):
     def chunks(self, stride: int = 1) -> Iterator[Array]:
         return self.inner.chunks(stride)
 
-    def add_gram(self, gram: Array) -> None:
-        self.inner.add_gram(gram)
+    def add_gram(self, gram: Array, stride: int = 1) -> None:
+        self.inner.add_gram(gram, stride)
 
     def squared_norms(self) -> Array:
         return self.inner.squared_norms()
@@ -152,6 +152,10 @@ class NullSpace:
     def build_cost(self, tangent: Tangent) -> float:
         """See `Preconditioner`."""
         return self.inner.build_cost(tangent)
+
+    def refine(self, tangent: Tangent, iterations: int) -> bool:
+        """See `Preconditioner`."""
+        return self.inner.refine(tangent, iterations)
 
 
 class Constrained:

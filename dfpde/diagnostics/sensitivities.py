@@ -185,6 +185,16 @@ class _Run:
         return (8 * (a1 - m1) - (a2 - m2)) / (12 * s), (8 * (b1 - n1) - (b2 - n2)) / (12 * s)
 
 
+class _Diagonal(SparseRows):
+    """Rows of the regularization: all of them in every sample of rows for a preconditioner."""
+
+    def chunks(self, stride: int = 1) -> Iterator[Array]:
+        return super().chunks()
+
+    def add_gram(self, gram: Array, stride: int = 1) -> None:
+        super().add_gram(gram)
+
+
 class _Stacked:
     """min ‖J δ − y‖² + ‖ε D δ − D⁻¹ g/ε‖² with the regularization as rows of its own, on rank 0."""
 
@@ -193,7 +203,7 @@ class _Stacked:
         d = np.ones(p) if system.scale is None else system.scale
         count = p if comm.rank == 0 else 0
         index = np.arange(count)
-        rows = SparseRows(csr_array(((eps * d)[:count], (index, index)), shape=(count, p)), np.ones(count))
+        rows = _Diagonal(csr_array(((eps * d)[:count], (index, index)), shape=(count, p)), np.ones(count))
         self.tangent = Tangent((*system.tangent.blocks, rows), comm)
         self.weights = 1.0 / (eps * d[:count])
         self.solver = solver
