@@ -51,6 +51,8 @@ HOMES = {
     "torch": ["ansatz/torch*.py", "ansatz/autodiff.py"],
     "matplotlib": ["diagnostics/plot*.py"],
     "pymetis": ["fem/*"],
+    "dolfinx": ["fem/dolfinx_adapter.py"],
+    "firedrake": ["fem/firedrake_adapter.py"],
     "threadpoolctl": ["environment.py", "launch.py"],
 }
 NO_MPI = ["ansatz/*", "calculus.py", "evolution/tableaus.py"]  # these know one process only
