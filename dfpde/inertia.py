@@ -138,7 +138,7 @@ class Inertia:
         return PerStep(eps, rho)
 
     @staticmethod
-    def auto(tolerance: float = 1e-4, rho: float = RHO, safety: float = 1.0) -> Auto:
+    def auto(tolerance: float = 1e-4, rho: float = RHO, safety: float = 0.03) -> Auto:
         """ε chosen before every solve from the defect, the step size and the curvature of the ansatz: see `Auto`."""
         return Auto(tolerance, rho, safety)
 
@@ -196,7 +196,7 @@ class Auto:
 
     tolerance: float = 1e-4
     rho: float = RHO
-    safety: float = 1.0
+    safety: float = 0.03
 
     def __post_init__(self) -> None:
         _require_nonnegative(tolerance=self.tolerance, rho=self.rho, safety=self.safety)
@@ -204,19 +204,46 @@ class Auto:
             raise ParameterError(f"{self}", "0 < tolerance < 1, 0 <= rho <= 1, safety > 0")
 
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
-        """See `Regularization`; memory = (defect of this solve,)."""
-        floor = FLOOR * stiffness_norm(system)
-        size = system.tangent.norm(system.rhs)
+        """See `Regularization`; memory = (defect of this solve, column norms of its tangent)."""
+        norms = column_norms(system)
+        before = np.asarray(context.memory[1:]) if len(context.memory) == 1 + norms.size else norms
+        size, floor = system.tangent.norm(system.rhs), FLOOR * stiffness_norm(system)
         if anchor is None:  # a first velocity, to measure the curvature along
-            anchor_now = anchored(system, None, max(floor, self.tolerance * floor / FLOOR), self.rho, solver)
-            defect, along = anchor_now.defect, anchor_now.value
+            first = anchored(system, None, max(floor, self.tolerance * floor / FLOOR), self.rho, solver)
+            defect, along = first.defect, first.value
         else:
             defect, along = (context.memory[0] if context.memory else self.tolerance * size), anchor
-        kappa = curvature(system, along, context.dt)
-        eps2 = self.safety * context.dt * kappa * (defect + self.tolerance * size)
-        found = anchored(system, anchor, max(floor, math.sqrt(eps2)), self.rho, solver)
-        return replace(found, memory=(found.defect,))
+        eps2 = self.safety * context.dt * curvature(system, along, context.dt) * (defect + self.tolerance * size)
+        eps = max(floor, math.sqrt(eps2))
+        sudden = np.maximum(norms, before) > SUDDEN * np.minimum(norms, before)
+        if sudden.any():
+            system = holding(system, eps, np.where(sudden, np.maximum(norms, before), 0.0))
+            anchor = anchor if anchor is None or self.rho == 0 else np.where(sudden, anchor / self.rho, anchor)
+        found = anchored(system, anchor, eps, self.rho, solver)
+        return replace(found, memory=(found.defect, *norms.tolist()))
 
+
+def column_norms(system: StageSystem) -> Array:
+    """‖√W J D⁻¹ e_j‖ of a stored tangent, empty for one that is applied without being formed; collective."""
+    if system.tangent.comm.allreduce(system.tangent.stored_bytes) == 0:
+        return np.zeros(0)
+    norms = system.tangent.column_norms()
+    return norms if system.scale is None else norms / system.scale
+
+
+def holding(system: StageSystem, eps: float, own: Array) -> StageSystem:
+    """The same system with ε_j = (ε² + own_j²)^½ for each parameter j.
+
+    For a parameter whose column changes by more than `SUDDEN` from one solve to the next, the centre of a component whose
+    amplitude passes through zero for example, what the equation says does not last for a step.  With `own` the larger of
+    both column norms its anchor weighs at least as much (β_j ≥ ½).
+    """
+    scale = np.ones(own.size) if system.scale is None else system.scale
+    return replace(system, scale=scale * np.hypot(1.0, own / eps))
+
+
+#: Change of a column norm between two solves beyond which its parameter is held; measured in docs/inertia.md.
+SUDDEN = 16.0
 
 #: Smallest ε relative to ‖J‖: where the normal equations of the preconditioner lose all digits, √u.
 FLOOR = 2.0**-26
@@ -259,11 +286,11 @@ def anchored(
     rounds = 1 if anchor is not None or rho == 0 else FIRST_SOLVES
     if anchor is None:
         anchor, rho = np.zeros(system.tangent.columns), 1.0
-    iterations = 0
+    iterations, size = 0, system.tangent.norm(system.rhs)
     for _ in range(rounds):
         start = rho * anchor
         rhs = system.rhs - system.tangent.apply(start)  # also carries NaN of the tangent into the check: 0 · NaN
-        solution = solver.solve(LeastSquares(system.tangent, rhs, eps, system.scale))
+        solution = solver.solve(LeastSquares(system.tangent, rhs, eps, system.scale, size))
         anchor = start + solution.value
         iterations += solution.iterations
     return Velocity(anchor, anchor, solution.defect, iterations)

@@ -1,7 +1,8 @@
 """Regularized least squares over distributed points: data (`LeastSquares`), solvers (`KSP`, `Dense`), `Solution`."""
 
 from .dense import Dense, right_singular, singular_values, truncated
-from .ksp import KSP, KeptFactor
+from .ksp import KSP
+from .lag import KeptFactor
 from .nystrom import Nystrom
 from .preconditioners import GramCholesky
 from .rows import DenseRows, MatrixFreeRows, MetricRows, Products, Rows, SparseRows, real_rows, root_weights

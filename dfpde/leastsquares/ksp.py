@@ -2,13 +2,12 @@
 
 Everything is reachable from the options database under one prefix: ``-dfpde_ksp_type cgls``, ``-dfpde_ksp_monitor``,
 ``-dfpde_pc_type none``.  ``-log_view`` shows the events "dfpde tangent", "dfpde rhs", "dfpde gram", "dfpde factor" and
-"dfpde solve".  Rectangular methods (lsqr, cgls) see the stacked operator; all others (cg, minres, ...) the normal matrix
-JᵀWJ + ε²D².
+"dfpde solve".  Rectangular methods (lsqr, cgls) see the stacked operator; all others (cg, minres, ...) the normal
+matrix JᵀWJ + ε²D².
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import SolverError
 from .events import FACTOR, GRAM, SOLVE
+from .lag import KeptFactor, Lag
 from .nystrom import Nystrom
 from .operators import Apply, Normal, Stacked, python_matrix
 from .petsc import PETSc, refuse_unused_options
@@ -32,6 +32,8 @@ RECTANGULAR = ("lsqr", "cgls")
 #: (n p² + p³/3 flops), a Nyström sketch of rank k a fraction 4k/p of that.
 GRAM_BYTES = 256 << 20
 
+OUT_OF_ITERATIONS = int(PETSc.KSP.ConvergedReason.DIVERGED_MAX_IT)
+
 REASONS = {value: name for name, value in vars(PETSc.KSP.ConvergedReason).items() if isinstance(value, int)}
 
 
@@ -41,8 +43,8 @@ class KSP:
     Parameters
     ----------
     rtol : float
-        Relative tolerance of the field norm: ‖√W J(δ − δ*)‖ ≲ rtol ‖r‖ with a good preconditioner, because LSQR
-        then measures the projected residual ‖R⁻ᵀAᵀ(Aδ − r)‖ itself.
+        Relative tolerance of the field norm: ‖√W J(δ − δ*)‖ ≲ rtol max(‖r‖, reference) with a good preconditioner,
+        because LSQR then measures the projected residual ‖R⁻ᵀAᵀ(Aδ − r)‖ itself.
     max_it : int or None
         Most iterations with a fresh preconditioner; None is 2p + 100 (LSQR ends after p in exact arithmetic).
     prefix : str
@@ -52,10 +54,8 @@ class KSP:
 
     Notes
     -----
-    The preconditioner is rebuilt by the rule of optimal replacement: with build cost B (in iterations) and k_i
-    iterations of the i-th solve since the build, the average cost (B + Σk_i)/m falls as long as k_m is below it, so
-    rebuild when k_m exceeds it.  A solve that is not finished after B iterations rebuilds at once and goes on from
-    where it was (at most twice the cost of having known): sudden changes of the tangent are safe.
+    The preconditioner is kept across solves and replaced by the rule in `dfpde.leastsquares.lag`; a solve that the old
+    one cannot finish within the cost of a new one builds it and goes on from where it is, so sudden changes are safe.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class KSP:
         self._given = preconditioner
         self.preconditioner: Preconditioner = GramCholesky() if preconditioner is None else preconditioner
         self._work: _Work | None = None
-        self._lag: _Lag | None = None
+        self._lag = Lag()
 
     def solve(self, system: LeastSquares) -> Solution:
         """The minimizer δ; collective.
@@ -91,44 +91,32 @@ class KSP:
             return Solution(np.zeros(p), 0.0, 0, "zero right-hand side", {"rebuilt": False})
         work = self._workspace(system)
         work.load(system)
-        rebuilt = self._prepare(system, work)
-        reason, iterations = work.run(self._budget(work, rebuilt))
-        if reason < 0 and not rebuilt and work.own_pc:
-            self._rebuild(system)
-            rebuilt = True
-            if reason == PETSc.KSP.ConvergedReason.DIVERGED_MAX_IT:  # the lag was too long: go on from here
-                reason, more = work.run(work.max_it, again=True)
-            else:
-                reason, more = work.run(work.max_it)
-            iterations += more
+        work.tighten(norm, system.reference)
+        fresh = self._prepare(system, work)
+        reason, iterations, fresh = self._iterate(system, work, fresh)
         if reason == PETSc.KSP.ConvergedReason.DIVERGED_BREAKDOWN and work.own_pc:
             reason = work.finish(system, self.preconditioner, norm)
         self._require(reason, iterations, norm, work, system)
-        if self._lag is not None:
-            self._lag.count(iterations)
-        return self._solution(system, work, norm, iterations, reason, rebuilt)
+        return self._solution(system, work, norm, iterations, reason, fresh)
 
     def reset(self) -> None:
         """Forget the preconditioner: the next solve builds a fresh one."""
-        self._lag = None
+        self._lag = Lag()
 
     @property
     def memory(self) -> KeptFactor | None:
         """What a restart needs to form the kept preconditioner again; None without one."""
-        lag = self._lag
-        if lag is None or lag.origin is None:
+        if self._lag.origin is None:
             return None
-        (t, theta), counts = lag.origin, (lag.build_cost, float(lag.solves), lag.spent, float(lag.last))
-        return KeptFactor(t, theta, lag.eps, counts)
+        (t, theta), quality = self._lag.origin, self.preconditioner.quality
+        return KeptFactor(t, theta, self._lag.eps, (quality, *self._lag.counts))
 
     def restore(self, system: LeastSquares, kept: KeptFactor) -> None:
         """Take up a kept preconditioner: `system` is the one of (kept.t, kept.theta) with ε = kept.eps; collective."""
         self._workspace(system)
+        self.preconditioner.quality = kept.counts[0]
         self._rebuild(system)
-        if self._lag is not None:
-            cost, solves, spent, last = kept.counts
-            self._lag.build_cost, self._lag.spent = cost, spent
-            self._lag.solves, self._lag.last = int(solves), int(last)
+        self._lag.recall(kept.counts[1:])
 
     # -- pieces ---------------------------------------------------------------------------------------------
     def _workspace(self, system: LeastSquares) -> _Work:
@@ -141,14 +129,14 @@ class KSP:
                 small = 16 * system.tangent.columns**2 <= GRAM_BYTES
                 self.preconditioner = GramCholesky() if small else Nystrom()
             self._work = _Work(system, self)
-            self._lag = None
+            self._lag = Lag()
         return self._work
 
     def _prepare(self, system: LeastSquares, work: _Work) -> bool:
         """Make the preconditioner fit; True when it is fresh."""
         if not work.own_pc:
             return False
-        if self._lag is None or self._lag.due:
+        if self._lag.due:
             self._rebuild(system)
             return True
         if self._lag.moved(system):
@@ -160,13 +148,27 @@ class KSP:
     def _rebuild(self, system: LeastSquares) -> None:
         with GRAM:
             self.preconditioner.build(system)
-        self._lag = _Lag(self.preconditioner.build_cost(system.tangent), origin=system.tangent.origin)
-        self._lag.keep(system)
+        self._lag.built(system, self.preconditioner.build_cost(system.tangent))
 
-    def _budget(self, work: _Work, fresh: bool) -> int:
-        if fresh or self._lag is None:
-            return work.max_it
-        return min(work.max_it, max(10, int(np.ceil(self._lag.build_cost))))
+    def _iterate(self, system: LeastSquares, work: _Work, fresh: bool) -> tuple[int, int, bool]:
+        """Run the KSP; where the factor turns out too old or too coarse, build a better one and go on.
+
+        Returns reason, iterations and whether the factor at the end is fresh.
+        """
+        if not work.own_pc:
+            return *work.run(work.max_it), False
+        reason, last = work.run(work.max_it if fresh else min(work.max_it, self._lag.budget))
+        total = last
+        if reason < 0 and not fresh:
+            self._lag.failed()
+            self._rebuild(system)
+            fresh = True  # the iterate is kept unless it may be spoilt
+            reason, last = work.run(work.max_it, again=reason == OUT_OF_ITERATIONS)
+            total += last
+        if fresh:
+            self.preconditioner.refine(system.tangent, last)
+        self._lag.count(last)
+        return reason, total, fresh
 
     def _require(self, reason: int, iterations: int, norm: float, work: _Work, system: LeastSquares) -> None:
         if reason > 0:
@@ -199,50 +201,8 @@ class KSP:
             defect = system.tangent.norm(system.tangent.apply(value) - system.rhs)
         else:
             defect = float(np.sqrt(square))
-        age = self._lag.solves if self._lag is not None else 0
-        stats = {"rebuilt": rebuilt, "age": age, "stored_bytes": system.tangent.stored_bytes}
+        stats = {"rebuilt": rebuilt, "age": self._lag.age, "stored_bytes": system.tangent.stored_bytes}
         return Solution(value, defect, iterations, REASONS.get(reason, str(reason)), stats)
-
-
-@dataclass(frozen=True, eq=False)
-class KeptFactor:
-    """A preconditioner by what it was built from: (t, θ), ε, and the counters of the rebuild rule."""
-
-    t: float
-    theta: Array
-    eps: float
-    counts: tuple[float, ...]
-
-
-@dataclass
-class _Lag:
-    """Age of a preconditioner, in solves and in cost, and when to replace it."""
-
-    build_cost: float
-    solves: int = 0
-    spent: float = 0.0
-    last: int = 0
-    eps: float = np.nan
-    scale: Array | None = None
-    origin: tuple[float, Array] | None = None
-
-    def count(self, iterations: int) -> None:
-        self.solves += 1
-        self.spent += iterations
-        self.last = iterations
-
-    @property
-    def due(self) -> bool:
-        return self.solves > 1 and self.last > (self.build_cost + self.spent) / self.solves
-
-    def keep(self, system: LeastSquares) -> None:
-        self.eps, self.scale = system.eps, system.scale
-
-    def moved(self, system: LeastSquares) -> bool:
-        same = system.scale is self.scale or (
-            system.scale is not None and self.scale is not None and np.array_equal(system.scale, self.scale)
-        )
-        return not (same and system.eps == self.eps)
 
 
 class _Work:
@@ -285,6 +245,14 @@ class _Work:
             total = self.operator.reduce(system.tangent.local_adjoint(system.rhs))
             if total is not None:
                 local[:] = total
+
+    def tighten(self, norm: float, reference: float) -> None:
+        """Relative to ‖r‖ what is asked for relative to max(‖r‖, reference); never less than one digit."""
+        self.ksp.setTolerances(rtol=min(0.1, self.rtol * max(1.0, reference / norm)))
+
+    def spent(self, iterations: int) -> bool:
+        """Whether the iterations that the user allows are used up."""
+        return iterations >= self.max_it
 
     def run(self, max_it: int, again: bool = False) -> tuple[int, int]:
         self.ksp.setTolerances(max_it=max_it)

@@ -108,6 +108,21 @@ class Nystrom:
         p, n, k = tangent.columns, max(1.0, mean_rows(tangent)), max(self._last, 1)
         return (4 * n * p * k + 4 * p * k**2) * BYTES_PER_FLOP / (16 * n * p + 16 * p * k)
 
+    def refine(self, tangent: Tangent, iterations: int) -> None:
+        """Twice the rank from now on, if a fresh sketch needed more iterations than it cost, while there is room."""
+        limit = min(tangent.columns, self.max_rank or max(self.rank, tangent.columns // 2))
+        if self._last < limit and iterations > self.build_cost(tangent):
+            self._last = min(limit, 2 * self._last)
+
+    @property
+    def quality(self) -> float:
+        """Rank of the next build, at least."""
+        return float(self._last)
+
+    @quality.setter
+    def quality(self, value: float) -> None:
+        self._last = int(value)
+
     def _covers(self, eps2: float) -> bool:
         """k ≥ 3 d_eff + 1 with d_eff of the sketch, or eigenvalues resolved down to ε²."""
         if self._lambda is None:

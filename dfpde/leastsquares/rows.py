@@ -61,8 +61,11 @@ class Rows(ABC):
         """(√W J)ᵀ y, shape (p,): this rank's contribution."""
 
     @abstractmethod
-    def chunks(self) -> Iterator[Array]:
-        """√W J transposed, by blocks of rows: arrays (p, few), C order, not views of the tangent."""
+    def chunks(self, stride: int = 1) -> Iterator[Array]:
+        """√W J transposed, by blocks of rows: arrays (p, few), C order, not views of the tangent.
+
+        With stride k > 1 every k-th row (or point) only, times √k: a coarser quadrature of the same norm.
+        """
 
     @abstractmethod
     def dense(self) -> Array:
@@ -73,9 +76,9 @@ class Rows(ABC):
         """Bytes held for the tangent (0 when it is never stored)."""
         return 0
 
-    def add_gram(self, gram: Array) -> None:
-        """gram += (√W J)ᵀ √W J in the lower triangle of a Fortran-ordered (p, p) array."""
-        for chunk in self.chunks():
+    def add_gram(self, gram: Array, stride: int = 1) -> None:
+        """gram += (√W J)ᵀ √W J in the lower triangle of a Fortran-ordered (p, p) array; stride as in `chunks`."""
+        for chunk in self.chunks(stride):
             dsyrk(1.0, chunk.T, beta=1.0, c=gram, trans=1, lower=1, overwrite_c=1)
 
     def squared_norms(self) -> Array:
@@ -86,10 +89,10 @@ class Rows(ABC):
         return total
 
 
-def _pieces(count: int, bytes_each: int) -> Iterator[slice]:
-    size = max(1, CHUNK_BYTES // max(1, bytes_each))
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
+def _pieces(count: int, bytes_each: int, stride: int = 1) -> Iterator[slice]:
+    size = stride * max(1, CHUNK_BYTES // max(1, bytes_each))
+    for start in range(stride // 2, count, size):
+        yield slice(start, min(start + size, count), stride)
 
 
 class DenseRows(Rows):
@@ -113,9 +116,9 @@ class DenseRows(Rows):
         product: Array = self.tangent @ (self.root * y)
         return product
 
-    def chunks(self) -> Iterator[Array]:
-        for part in _pieces(self.rows, 8 * self.columns):
-            yield self.tangent[:, part] * self.root[part]
+    def chunks(self, stride: int = 1) -> Iterator[Array]:
+        for part in _pieces(self.rows, 8 * self.columns, stride):
+            yield self.tangent[:, part] * (np.sqrt(stride) * self.root[part])
 
     def dense(self) -> Array:
         return (self.tangent * self.root).T
@@ -140,14 +143,15 @@ class SparseRows(Rows):
         product: Array = self.tangent.T @ y
         return product
 
-    def chunks(self) -> Iterator[Array]:
-        for part in _pieces(self.rows, 8 * self.columns):
-            yield np.ascontiguousarray(self.tangent[part].toarray().T)
+    def chunks(self, stride: int = 1) -> Iterator[Array]:
+        for part in _pieces(self.rows, 8 * self.columns, stride):
+            yield np.ascontiguousarray(np.sqrt(stride) * self.tangent[part].toarray().T)
 
     def dense(self) -> Array:
         return np.asarray(self.tangent.toarray())
 
-    def add_gram(self, gram: Array) -> None:
+    def add_gram(self, gram: Array, stride: int = 1) -> None:
+        """Sparse products are cheap: all rows, whatever the stride."""
         gram += np.tril((self.tangent.T @ self.tangent).toarray())
 
     def squared_norms(self) -> Array:
@@ -176,14 +180,15 @@ class MetricRows(Rows):
         product: Array = self.tangent @ (self.root.T @ y)
         return product
 
-    def chunks(self) -> Iterator[Array]:
-        for part in _pieces(self.rows, 8 * self.columns):
-            yield np.ascontiguousarray((self.root[part] @ self.tangent.T).T)
+    def chunks(self, stride: int = 1) -> Iterator[Array]:
+        for part in _pieces(self.rows, 8 * self.columns, stride):
+            yield np.ascontiguousarray(np.sqrt(stride) * (self.root[part] @ self.tangent.T).T)
 
     def dense(self) -> Array:
         return np.asarray(self.root @ self.tangent.T)
 
-    def add_gram(self, gram: Array) -> None:
+    def add_gram(self, gram: Array, stride: int = 1) -> None:
+        """Jᵀ M J from all nodes, whatever the stride: R alone has no coarser quadrature."""
         for part in _pieces(self.mass.shape[0], 8 * self.columns):
             gram += self.tangent[:, part] @ (self.mass[part] @ self.tangent.T)
 
@@ -235,8 +240,8 @@ class MatrixFreeRows(Rows):
             total += chunk @ self._select(y, part).reshape(-1)
         return total
 
-    def chunks(self) -> Iterator[Array]:
-        for _, chunk in self._weighted():
+    def chunks(self, stride: int = 1) -> Iterator[Array]:
+        for _, chunk in self._weighted(stride):
             yield chunk
 
     def dense(self) -> Array:
@@ -248,10 +253,10 @@ class MatrixFreeRows(Rows):
             by_point[:, :, part] = chunk.reshape(by_point[:, :, part].shape)
         return matrix.T
 
-    def _weighted(self) -> Iterator[tuple[slice, Array]]:
-        for part in _pieces(self.points, 8 * self.columns * self._per_point):
+    def _weighted(self, stride: int = 1) -> Iterator[tuple[slice, Array]]:
+        for part in _pieces(self.points, 8 * self.columns * self._per_point, stride):
             chunk = self.products.columns_at(part)
-            chunk *= self._select(self.root, part).reshape(-1)
+            chunk *= np.sqrt(stride) * self._select(self.root, part).reshape(-1)
             yield part, chunk
 
     def _select(self, rows: Array, part: slice) -> Array:

@@ -72,11 +72,14 @@ class Tangent:
         """(√W J)ᵀ y summed over ranks, shape (p,); collective."""
         return self._sum(self.local_adjoint(y))
 
-    def local_gram(self) -> Array:
-        """This rank's part of JᵀWJ: lower triangle of a Fortran-ordered (p, p) array; no communication."""
+    def local_gram(self, keep: float = np.inf) -> Array:
+        """This rank's part of JᵀWJ: lower triangle of a Fortran-ordered (p, p) array; no communication.
+
+        From all rows, or from about `keep` rows of each block (every k-th, k odd so that pairs Re, Im are mixed).
+        """
         gram = np.zeros((self.columns, self.columns), order="F")
         for block in self.blocks:
-            block.add_gram(gram)
+            block.add_gram(gram, stride(block.rows, keep))
         return gram
 
     def column_norms(self) -> Array:
@@ -97,6 +100,12 @@ class Tangent:
         return local
 
 
+def stride(rows: int, keep: float) -> int:
+    """The largest odd k for which every k-th of `rows` rows leaves at least `keep`; 1 keeps all."""
+    k = int(rows / keep) if keep > 0 else 1
+    return max(1, k - 1 + k % 2)
+
+
 @dataclass(frozen=True, eq=False)
 class LeastSquares:
     """min ‖√W J δ − r‖² + ε² ‖D δ‖² over δ ∈ R^p.
@@ -111,12 +120,16 @@ class LeastSquares:
         Regularization ε ≥ 0, in units of the columns of √W J divided by D.
     scale : (p,) array or None
         Diagonal of D > 0; None is the identity.
+    reference : float
+        Size of what δ is a part of: errors are tolerated relative to max(‖r‖, reference).  In a time step it is
+        ‖f‖_W, because the increment form makes r = f − ρJa small.
     """
 
     tangent: Tangent
     rhs: Array
     eps: float
     scale: Array | None = None
+    reference: float = 0.0
 
     @property
     def comm(self) -> MPI.Comm:
