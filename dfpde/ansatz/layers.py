@@ -66,15 +66,30 @@ def plus(left: Jet, right: Jet) -> Jet:
     return left | right | both
 
 
+# Rows of h multiplied at once.  Tangent of 3 hidden layers, 4000 points, one core of a busy machine, medians in ms:
+# width 40: one call for all rows 52, TILE = 4: 47, 8: 44, 16: 46; width 100: 336, 307, 285, 263.
+TILE = 8
+
+
 def outer(out: Array, z: Jet, h: Jet) -> None:
-    """out[i, j] = Σ_γ ẑ_γ[i] h_γ[j], one row of the weights at a time: its (fan-in, B) writes are one stream."""
+    """out[i, j] = Σ_γ ẑ_γ[i] h_γ[j], written from first to last.
+
+    The speed is that of writing, which is best in long runs: ẑ[i] is repeated, so that NumPy sees one long product
+    in place of one for each row.
+    """
     pairs = [(z[gamma], h[gamma]) for gamma in z if gamma in h]
     if not pairs:
         out[...] = 0.0
-    for i in range(len(out) if pairs else 0):
-        np.multiply(pairs[0][0][i], pairs[0][1], out=out[i])
-        for left, right in pairs[1:]:
-            out[i] += left[i] * right
+        return
+    left, right = pairs[0]
+    tile = np.empty((min(TILE, len(right)), out.shape[-1]))
+    for i in range(len(out)):
+        tile[...] = left[i]
+        for j in range(0, len(right), TILE):
+            rows = right[j : j + TILE]
+            np.multiply(tile[: len(rows)], rows, out=out[i, j : j + TILE])
+        for more_left, more_right in pairs[1:]:
+            out[i] += more_left[i] * more_right
 
 
 def inner(left: Jet, right: Jet) -> Array | float:
