@@ -181,10 +181,10 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
     with df.guard(comm):
-        steps = 10_000 if options.quick else 1_000_000
+        steps = 4_000 if options.quick else 1_000_000
         first = conserved(steps)
         second = damped(8, 0.02, comm)
-        third = stochastic(100, 4 if options.quick else 20, 0.05, comm)
+        third = stochastic(100, 3 if options.quick else 20, 0.05, comm)
         figure(
             options.out / "computational_inertia.png", comm, lambda shown: draw(shown, first, second, third),
             figsize=(12, 3.6),

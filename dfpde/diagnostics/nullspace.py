@@ -153,9 +153,18 @@ class NullSpace:
         """See `Preconditioner`."""
         return self.inner.build_cost(tangent)
 
-    def refine(self, tangent: Tangent, iterations: int) -> bool:
+    def refine(self, tangent: Tangent, iterations: int) -> None:
         """See `Preconditioner`."""
-        return self.inner.refine(tangent, iterations)
+        self.inner.refine(tangent, iterations)
+
+    @property
+    def quality(self) -> float:
+        """See `Preconditioner`."""
+        return self.inner.quality
+
+    @quality.setter
+    def quality(self, value: float) -> None:
+        self.inner.quality = value
 
 
 class Constrained:
