@@ -220,9 +220,8 @@ class Network(Ansatz):
 
     def _last_rows(self, rows: Mapping[str, Array], component: int, h: Array | float, one: float) -> None:
         """Rows of the output layer: this component's weights multiply h, its bias 1 (or its derivative 0)."""
-        weights, biases = rows[f"weights{self.depth}"], rows[f"biases{self.depth}"]
+        weights, biases, fan_in = rows[f"weights{self.depth}"], rows[f"biases{self.depth}"], self._sizes[-2]
         weights[...], biases[...] = 0.0, 0.0
-        fan_in = self._sizes[-2]
         weights[component * fan_in : (component + 1) * fan_in] = h
         biases[component] = one
 
