@@ -91,7 +91,8 @@ def main(argv=None):
                 kept = min(kept, seconds(problem, start, steps, True, scheme))
             extra[n, points, name] = kept[0] / free[0] - 1
             if MPI.COMM_WORLD.rank == 0:
-                print(f"{3 * n:>5}{points:>8}  {name:<4}{row(free, kept)}{100 * extra[n, points, name]:>8.1f} %", flush=True)
+                percent = 100 * extra[n, points, name]
+                print(f"{3 * n:>5}{points:>8}  {name:<4}{row(free, kept)}{percent:>8.1f} %", flush=True)
     return extra
 
 
