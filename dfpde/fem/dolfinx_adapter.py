@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..ansatz.base import Ansatz
 from ..collective import together
 from ..errors import MissingDependency, ParameterError
+from ..leastsquares.petsc import PETSc
 from .nodes import Nodes
 from .semidiscrete import SemiDiscrete
 
@@ -78,7 +79,7 @@ def semi_discrete(
         u.x.array[: mine.n] = values
         u.x.scatter_forward()
         vector = petsc.assemble_vector(form)
-        vector.ghostUpdate(addv=1, mode=1)  # ADD_VALUES, SCATTER_REVERSE: sums of the ranks to the owner
+        vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)  # to the owner
         found: Array = vector.getArray().copy()
         vector.destroy()
         return found

@@ -110,7 +110,8 @@ def assembled_root(matrix: Any, nodes: Nodes) -> tuple[Nodes, sparse.csr_array]:
         away = np.diff(indptr) > np.diff(sparse.csr_array(own[:, low:high]).indptr)
     if not comm.allreduce(int(away.any())):
         with together(comm):
-            return nodes, square_root(own[:, low:high])
+            root = square_root(own[:, low:high])
+        return Nodes(nodes.x, comm, nodes.numbers, high - low), root
     with together(comm):
         inner, border = np.flatnonzero(~away), np.flatnonzero(away)
         local = sparse.csr_array(own[:, low:high])
@@ -145,7 +146,7 @@ def _with_border(nodes: Nodes, mine: sparse.csr_array, gathered: Any) -> tuple[N
             spot = sparse.csr_array((np.ones(at.size), (np.arange(at.size), at)), shape=(at.size, numbers.size))
             wide = sparse.csr_array((mine.data, mine.indices, mine.indptr), shape=(mine.shape[0], numbers.size))
             mine = sparse.csr_array(sparse.vstack([wide, last @ spot]))
-    return Nodes(x, nodes.comm, numbers), mine
+    return Nodes(x, nodes.comm, numbers, nodes.n), mine
 
 
 def _transposed_solve(root: sparse.csr_array, coupling: sparse.csr_array) -> sparse.csr_array:

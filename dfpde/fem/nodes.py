@@ -23,6 +23,7 @@ from ..errors import ParameterError, ShapeError
 from ..leastsquares.petsc import PETSc
 
 Array = NDArray[Any]
+PETSC_DECIDE = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,8 @@ class Nodes:
     numbers : (n,) array of int, optional
         Their numbers among all degrees of freedom 0 … size − 1; by default consecutive over the ranks, so that
         every degree of freedom belongs to one rank.
+    owned : int
+        Rows of distributed vectors on this rank, where a matrix prescribes them; by default PETSc's equal split.
 
     Attributes
     ----------
@@ -54,6 +57,7 @@ class Nodes:
     x: Array
     comm: MPI.Comm
     numbers: Array = None  # type: ignore[assignment]
+    owned: int = PETSC_DECIDE
     size: int = field(init=False)
     _petsc: Any = field(init=False, repr=False)
 
@@ -85,7 +89,7 @@ class Nodes:
     def _objects(self) -> Any:
         """What scikit-fem's `COOData.topetsc` wants to know, and the scatter between local and distributed vectors."""
         index = PETSc.IS().createGeneral(self.numbers, comm=self.comm)
-        total = PETSc.Vec().createMPI(self.size, comm=self.comm)
+        total = PETSc.Vec().createMPI((self.owned, self.size), comm=self.comm)
         local = PETSc.Vec().createSeq(self.n)
         return SimpleNamespace(
             _comm=PETSc.Comm(self.comm),

@@ -6,6 +6,8 @@ neighbouring cells: there short borders pay.
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -99,15 +101,26 @@ def partition_cells(mesh: RawMesh, count: int) -> Array:
     n_cells = mesh.cells.shape[1]
     if count == 1 or count >= n_cells:
         return np.arange(n_cells, dtype=np.int32) if count > 1 else np.zeros(n_cells, dtype=np.int32)
-    try:
-        import pymetis
-    except ImportError as error:
-        raise MissingDependency("pymetis is not installed", "pip install pymetis, or dfpde.Mesh.from_skfem") from error
+    pymetis = _pymetis()
     start, neighbours = dual_graph(mesh)
     _, part = pymetis.part_graph(
         count, pymetis.CSRAdjacency(start, neighbours), options=pymetis.Options(seed=0), recursive=count <= 8
     )
     return np.asarray(part, dtype=np.int32)
+
+
+def _pymetis() -> Any:
+    """pymetis, bound to its own METIS: other libraries (dolfinx through Scotch) bring functions of the same names."""
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(os.RTLD_NOW | os.RTLD_LOCAL | getattr(os, "RTLD_DEEPBIND", 0))
+    try:
+        import pymetis
+        import pymetis._internal
+    except ImportError as error:
+        raise MissingDependency("pymetis is not installed", "pip install pymetis, or dfpde.Mesh.from_skfem") from error
+    finally:
+        sys.setdlopenflags(flags)
+    return pymetis
 
 
 def dual_graph(mesh: RawMesh) -> tuple[Array, Array]:
