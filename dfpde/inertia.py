@@ -166,7 +166,7 @@ class PerStep:
         return anchored(system, anchor, self.eps, self.rho, solver)
 
 
-def Tikhonov(eps: float) -> PerStep:  # noqa: N802  (reads as the name of a method beside Inertia)
+def Tikhonov(eps: float) -> PerStep:
     """Tikhonov-regularized Dirac–Frenkel: v = argmin ‖J v − f‖² + ε²‖v‖² (Feischl, Lasser, Lubich, Nick 2024)."""
     return PerStep(eps, 0.0)
 
@@ -234,9 +234,9 @@ def column_norms(system: StageSystem) -> Array:
 def holding(system: StageSystem, eps: float, own: Array) -> StageSystem:
     """The same system with ε_j = (ε² + own_j²)^½ for each parameter j.
 
-    For a parameter whose column changes by more than `SUDDEN` from one solve to the next, the centre of a component whose
-    amplitude passes through zero for example, what the equation says does not last for a step.  With `own` the larger of
-    both column norms its anchor weighs at least as much (β_j ≥ ½).
+    For a parameter whose column changes by more than `SUDDEN` from one solve to the next, the centre of a component
+    whose amplitude passes through zero for example, what the equation says does not last for a step.  With `own` the
+    larger of both column norms its anchor weighs at least as much (β_j ≥ ½).
     """
     scale = np.ones(own.size) if system.scale is None else system.scale
     return replace(system, scale=scale * np.hypot(1.0, own / eps))

@@ -123,7 +123,9 @@ class Onsager:
     def __post_init__(self) -> None:
         _require_positive(eps=self.eps)
         if not (0 <= self.strength < math.inf and 0 <= self.average < 1):
-            raise ParameterError(f"strength = {self.strength}, average = {self.average}", "strength >= 0, 0 <= average < 1")
+            raise ParameterError(
+                f"strength = {self.strength}, average = {self.average}", "strength >= 0, 0 <= average < 1"
+            )
 
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
         """See `dfpde.inertia.Regularization`; `solver` is not used."""

@@ -74,8 +74,8 @@ def test_residual_of_the_curve_falls_with_the_third_power_of_the_step():
     residuals = []
     for n in (40, 80):
         certificate = Certificate(case.problem, case.start, 0.0)
-        run = df.evolve(case.problem, case.start, until=0.05, controller=df.Fixed(0.05 * 10 / n), integrator=df.DormandPrince,
-                        inertia=df.Tikhonov(1e-9))  # fmt: skip
+        fixed = df.Fixed(0.5 / n)
+        run = df.evolve(case.problem, case.start, until=0.05, controller=fixed, inertia=df.Tikhonov(1e-9))
         for state in run:
             certificate = certificate.after(state)
         residuals.append(certificate.residual)

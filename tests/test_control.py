@@ -12,7 +12,9 @@ from tests.test_evolution_orders import START, drifting_heat, error
 
 def pulses(comm=MPI.COMM_SELF):
     """c' = −200 ((t − 1)/σ²) e^{−(t−1)²/2σ²}-like kick at t = 1: needs small steps there and only there."""
-    return vector_problem(linear(1), lambda t, c: [-(t - 1) / 0.02**2 * np.exp(-((t - 1) ** 2) / (2 * 0.02**2)) - c[0]], 1, comm)
+    return vector_problem(
+        linear(1), lambda t, c: [-(t - 1) / 0.02**2 * np.exp(-((t - 1) ** 2) / (2 * 0.02**2)) - c[0]], 1, comm
+    )
 
 
 @pytest.mark.mpi
@@ -135,7 +137,8 @@ def test_direction_and_order_of_events():
 def test_bad_controllers_and_events_are_refused():
     for bad in (
         lambda: df.PI(rtol=-1.0), lambda: df.PI(rtol=0.0), lambda: df.PI(1e-4, dt_min=1.0, dt_max=0.5),
-        lambda: df.PI(1e-4, first=0.0), lambda: df.Fixed(0.0), lambda: df.Fixed(np.nan), lambda: Event(lambda t, s: t, direction=2),
+        lambda: df.PI(1e-4, first=0.0), lambda: df.Fixed(0.0), lambda: df.Fixed(np.nan),
+        lambda: Event(lambda t, s: t, direction=2),
     ):  # fmt: skip
         with pytest.raises(df.errors.ParameterError):
             bad()

@@ -119,9 +119,7 @@ def test_bias_of_one_solve():
 # -- along a run -------------------------------------------------------------------------------------------------
 def collapsing():
     """c = (θ_0, s(t) θ_1) cannot be written with constant J; instead c = (θ_0, θ_1³): J is singular at θ_1 = 0."""
-    return Written(
-        2, lambda theta: [theta[0], theta[1] ** 3], lambda theta: [[1.0, 0.0], [0.0, 3 * theta[1] ** 2]]
-    )
+    return Written(2, lambda theta: [theta[0], theta[1] ** 3], lambda theta: [[1.0, 0.0], [0.0, 3 * theta[1] ** 2]])
 
 
 def test_quasi_optimality_along_a_run():

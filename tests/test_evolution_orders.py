@@ -59,9 +59,7 @@ def test_order(comm, scheme):
 def test_embedded_error_has_the_embedded_order(scheme):
     """The estimate of one step is O(h^(q+1)), q the order of the embedded solution."""
     problem = drifting_heat(MPI.COMM_SELF)
-    errors = [
-        scheme.step(problem, df.KSP(), df.Tikhonov(1e-9), START, dt).error for dt in (0.04, 0.02)
-    ]
+    errors = [scheme.step(problem, df.KSP(), df.Tikhonov(1e-9), START, dt).error for dt in (0.04, 0.02)]
     assert np.log2(errors[0] / errors[1]) == pytest.approx(scheme.error_order + 1, abs=0.25)
 
 
@@ -81,14 +79,18 @@ def test_output_times_are_hit_exactly(comm):
     times = [0.1, 0.2500000001, 0.7]
     states = list(df.evolve(problem, START, until=0.9, times=times, inertia=df.Tikhonov(1e-9), controller=df.PI(1e-6)))
     assert [s.t for s in states] == [*times, 0.9]
-    fixed = list(df.evolve(problem, START, until=0.9, times=times, inertia=df.Tikhonov(1e-9), controller=df.Fixed(0.04)))
+    fixed = list(
+        df.evolve(problem, START, until=0.9, times=times, inertia=df.Tikhonov(1e-9), controller=df.Fixed(0.04))
+    )
     assert [s.t for s in fixed] == [*times, 0.9]
     for s in states:
         assert error(problem, s) < 1e-5
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize("inertia", [df.Inertia.per_step(1e-3, 0.97), df.Inertia.auto(), df.RandomSparse(7, 1e-6)], ids=str)
+@pytest.mark.parametrize(
+    "inertia", [df.Inertia.per_step(1e-3, 0.97), df.Inertia.auto(), df.RandomSparse(7, 1e-6)], ids=str
+)
 def test_restart_is_bitwise(comm, inertia):
     """Going on from any state gives the same bits as the run it came from, with a solver that knows nothing of it."""
     problem = drifting_heat(comm, 3)
@@ -106,6 +108,11 @@ def test_restart_is_bitwise(comm, inertia):
 
 def test_times_behind_or_unordered_are_refused():
     problem = drifting_heat(MPI.COMM_SELF)
-    for bad in ({"until": -1.0}, {"until": np.inf}, {"until": 1.0, "times": [0.5, 0.4]}, {"until": 1.0, "times": [2.0]}):
+    for bad in (
+        {"until": -1.0},
+        {"until": np.inf},
+        {"until": 1.0, "times": [0.5, 0.4]},
+        {"until": 1.0, "times": [2.0]},
+    ):
         with pytest.raises(df.errors.ParameterError):
             df.evolve(problem, START, inertia=df.Tikhonov(1e-6), controller=df.PI(1e-4), **bad)

@@ -16,7 +16,9 @@ def mixture(comm=COMM, scale=None):
     ansatz = df.GaussianMixture.isotropic(1, 4)
     q = df.Quadrature.gauss((-6, 6), 30, 6, comm)
     problem = df.Problem(ansatz, q, lambda t, x, u: df.laplacian(u) + np.sin(x[0]), scale=scale)
-    return problem, ansatz.pack(amplitudes=[1, 0.5, -0.4, 0.2], centers=[[-1], [-0.3], [0.4], [1]], scales=[1, 1.1, 1.2, 1.3])
+    return problem, ansatz.pack(
+        amplitudes=[1, 0.5, -0.4, 0.2], centers=[[-1], [-0.3], [0.4], [1]], scales=[1, 1.1, 1.2, 1.3]
+    )
 
 
 def rows(problem, theta):
@@ -85,7 +87,9 @@ def test_random_sparse_moves_few_parameters_and_is_keyed(comm):
 
 @pytest.mark.mpi
 @pytest.mark.parametrize(
-    "rule", [df.Tikhonov(1e-7), df.TruncatedSVD(1e-7), df.Onsager(1e-7), df.RandomSparse(3, 1e-9), df.Inertia(1e-9)], ids=str
+    "rule",
+    [df.Tikhonov(1e-7), df.TruncatedSVD(1e-7), df.Onsager(1e-7), df.RandomSparse(3, 1e-9), df.Inertia(1e-9)],
+    ids=str,
 )
 def test_one_argument_changes_the_method(comm, rule):
     """At full rank all of them are Dirac–Frenkel: c' = A c to the accuracy of Runge–Kutta 4."""
@@ -112,7 +116,8 @@ def test_null_directions():
 def test_bad_numbers_are_refused():
     for bad in (
         lambda: df.TruncatedSVD(0.0), lambda: df.Onsager(-1.0), lambda: df.Onsager(1e-3, average=1.0),
-        lambda: df.RandomSparse(0, 1e-3), lambda: df.RandomSparse(3, np.nan), lambda: df.Inertia(0.0), lambda: df.Inertia(-1.0),
+        lambda: df.RandomSparse(0, 1e-3), lambda: df.RandomSparse(3, np.nan),
+        lambda: df.Inertia(0.0), lambda: df.Inertia(-1.0),
         lambda: df.Inertia.per_step(1e-3, 1.1), lambda: df.Inertia.auto(0.0), lambda: df.Inertia.auto(1e-4, safety=0.0),
     ):  # fmt: skip
         with pytest.raises(df.errors.ParameterError):

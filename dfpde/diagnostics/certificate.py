@@ -72,7 +72,9 @@ class Certificate:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.bound) and self.bound >= 0):
-            raise ParameterError(f"an initial error of {self.bound}", "‖u₀ − Φ(θ₀)‖, for example the error of the fitted state")
+            raise ParameterError(
+                f"an initial error of {self.bound}", "‖u₀ − Φ(θ₀)‖, for example the error of the fitted state"
+            )
 
     def after(self, state: State) -> Certificate:
         """The certificate of the next accepted state; collective.
@@ -84,7 +86,9 @@ class Certificate:
         """
         dt = state.t - self.state.t
         if not dt > 0:
-            raise ParameterError(f"a state at t = {state.t} after one at t = {self.state.t}", "every accepted state in turn")
+            raise ParameterError(
+                f"a state at t = {state.t} after one at t = {self.state.t}", "every accepted state in turn"
+            )
         rate = self.rate(state.t, state) if callable(self.rate) else self.rate
         bound, mean = math.exp(rate * dt) * self.bound, 0.0
         for node, weight in zip(NODES, WEIGHTS, strict=True):

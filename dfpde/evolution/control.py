@@ -123,7 +123,8 @@ class PI:
             raise ParameterError(f"rtol = {self.rtol}, atol = {self.atol}", "non-negative, not both zero")
         if not 0 <= self.dt_min < self.dt_max or (self.first is not None and not self.first > 0):
             raise ParameterError(
-                f"dt_min = {self.dt_min}, dt_max = {self.dt_max}, first = {self.first}", "0 <= dt_min < dt_max, first > 0"
+                f"dt_min = {self.dt_min}, dt_max = {self.dt_max}, first = {self.first}",
+                "0 <= dt_min < dt_max, first > 0",
             )
 
     adaptive = True
@@ -159,7 +160,7 @@ class PI:
 
 @dataclass(frozen=True)
 class PID(PI):
-    """PID controller H312PID of Söderlind (2003), Table 4: gains (1/18, 1/9, 1/18), slow and smooth; parameters as `PI`."""
+    """PID controller H312PID of Söderlind (2003): gains (1/18, 1/9, 1/18), slow and smooth; parameters as `PI`."""
 
     @property
     def gains(self) -> tuple[float, ...]:

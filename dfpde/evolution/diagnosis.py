@@ -72,16 +72,14 @@ def diagnose(
     rate = _fastest(problem, state, now, inertia, solver, last.dt)
     if last.dt * rate > STABLE:
         return (
-            f"stiffness: the fastest rate is about {rate:.1e}, so explicit steps must stay below {STABLE / rate:.1e}, and "
-            f"{last.dt:.1e} was tried",
+            f"stiffness: the fastest rate is about {rate:.1e}, so explicit steps must stay below "
+            f"{STABLE / rate:.1e}, and {last.dt:.1e} was tried",
             "an implicit integrator (SDIRK4, RadauIIA, ROS2), a larger ε, or a smaller dt (dt_min)",
         )
     return _rejected(problem, state, tries, now, order)
 
 
-def _rejected(
-    problem: Problem, state: State, tries: Sequence[Try], now: Velocity, order: int
-) -> tuple[str, str]:
+def _rejected(problem: Problem, state: State, tries: Sequence[Try], now: Velocity, order: int) -> tuple[str, str]:
     last = tries[-1]
     if isinstance(last.failure, SolverError):
         return _rank(problem, state, last.failure)
@@ -92,8 +90,8 @@ def _rejected(
     slope = _slope(tries)
     if slope < 0.5 * (order + 2):
         return (
-            f"the error of a step falls like dt^{slope:.1f}, not dt^{order + 1}: f is not smooth here (a jump in t or u), or "
-            "the error is rounding",
+            f"the error of a step falls like dt^{slope:.1f}, not dt^{order + 1}: f is not smooth here (a jump in t or "
+            "u), or the error is rounding",
             "output times or an Event at the jump, a smaller dt_min, or a larger tolerance",
         )
     system = problem.system(state.t, state.theta)

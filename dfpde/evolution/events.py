@@ -62,7 +62,11 @@ class Event:
 
 
 def locate(
-    event: Event, comm: MPI.Comm, step_to: Callable[[float], State], start: tuple[float, float], end: tuple[State, float]
+    event: Event,
+    comm: MPI.Comm,
+    step_to: Callable[[float], State],
+    start: tuple[float, float],
+    end: tuple[State, float],
 ) -> State:
     """State at the root, by the Illinois variant of regula falsi on the end time of a step.
 

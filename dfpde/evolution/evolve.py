@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -76,10 +77,14 @@ def evolve(
     """
     controller = PI(rtol=1e-4) if controller is None else controller
     if not (math.isfinite(until) and until > state.t):
-        raise ParameterError(f"until = {until} with the state at t = {state.t}", "a finite final time after the state's")
+        raise ParameterError(
+            f"until = {until} with the state at t = {state.t}", "a finite final time after the state's"
+        )
     stops = [float(t) for t in times]
     if any(b <= a for a, b in zip([state.t, *stops], stops, strict=False)) or (stops and stops[-1] > until):
-        raise ParameterError(f"output times {stops} for a run from {state.t} until {until}", "increasing times in that range")
+        raise ParameterError(
+            f"output times {stops} for a run from {state.t} until {until}", "increasing times in that range"
+        )
     if controller.adaptive and integrator.error_order is None:
         raise ParameterError(
             f"{integrator} does not estimate its error",
@@ -125,7 +130,7 @@ def _states(
         for stop in stops:
             while state.t < stop:
                 before, state = state, advance(run, state, stop)
-                event, state = watched.first(before, state, lambda t, start=before: _step_to(run, start, t))
+                event, state = watched.first(before, state, partial(_step_to, run, before))
                 if event is None:
                     if everything or state.t == stop:
                         yield state
@@ -201,7 +206,7 @@ def _step_to(run: _Run, state: State, t: float) -> State:
 
 
 def resume(problem: Problem, state: State, solver: Solver) -> None:
-    """Give the solver exactly the preconditioner it had when this state was made, so that restarts are bitwise equal."""
+    """Give the solver the preconditioner it had when this state was made, so that restarts are bitwise equal."""
     if not isinstance(solver, KSP):
         return
     solver.reset()
@@ -258,7 +263,7 @@ def _give_up(run: _Run, state: State, tries: Sequence[Try]) -> StepError:
 
 
 def _first_step(run: _Run, state: State, end: float) -> float:
-    """Automatic first step size from ‖u‖, ‖u_t‖ and ‖u_tt‖ (Hairer, Nørsett, Wanner I, Section II.4), in field norms."""
+    """Automatic first step size from ‖u‖, ‖u_t‖ and ‖u_tt‖ (Hairer, Nørsett, Wanner I, II.4), in field norms."""
     problem = run.problem
     scale = run.controller.tolerance(problem.norm(state.theta))
     guess = 1e-3 * (end - state.t)

@@ -9,21 +9,21 @@ A Gauss–Newton iteration is one solve of the same form as an explicit stage wi
     δ_ij J_i + h a_ij (H_i − F_i),     H_i = ∂_θ(J(θ) k_i) at θ_i,     F_i = ∂_θ f(Φ(θ)) at θ_i,
 
 in the place of J, so every `Regularization` and every solver serves.  Where f has a part that no velocity reaches, the
-minimum differs from the Dirac–Frenkel velocity J⁺f at θ_i by O(h) times that defect (a least-squares instead of a Galerkin
-projection).  Derived here; schemes from Hairer & Wanner, Solving Ordinary Differential Equations II (1996).
+minimum differs from the Dirac–Frenkel velocity J⁺f at θ_i by O(h) times that defect (a least-squares instead of a
+Galerkin projection).  Derived here; schemes from Hairer & Wanner, Solving Ordinary Differential Equations II (1996).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..collective import together
-from ..errors import NonFiniteError, ParameterError, SolverError
+from ..errors import DfpdeError, NonFiniteError, ParameterError, SolverError
 from ..inertia import Regularization, StageContext, Velocity
 from ..leastsquares import KSP, DenseRows, Solver, Tangent, real_rows, root_weights
 from ..problem import Problem, StageSystem
@@ -31,10 +31,17 @@ from .explicit import Step
 from .linearize import DIFFERENCE, linearized
 from .state import State
 from .tableaus import (
-    IMPLICIT_EULER, IMPLICIT_MIDPOINT, RADAU_GAMMA, RADAU_IIA, SDIRK_2, SDIRK_4, ImplicitTableau,
+    IMPLICIT_EULER,
+    IMPLICIT_MIDPOINT,
+    RADAU_GAMMA,
+    RADAU_IIA,
+    SDIRK_2,
+    SDIRK_4,
+    ImplicitTableau,
 )  # fmt: skip
 
 Array = NDArray[Any]
+E = TypeVar("E", bound=DfpdeError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +106,15 @@ class ImplicitRungeKutta:
         defect = float(weights @ defects / weights.sum())
         error = self._error(newton, k, sample)
         return Step(
-            theta, k[-1], np.asarray(newton.anchor), False, error, defect, float(defects[-1]), newton.count, newton.memory
+            theta,
+            k[-1],
+            np.asarray(newton.anchor),
+            False,
+            error,
+            defect,
+            float(defects[-1]),
+            newton.count,
+            newton.memory,
         )
 
     def _error(self, newton: _Newton, k: Array, last: _Sample | None) -> float:
@@ -199,7 +214,9 @@ class _Newton:
         return found
 
     def _failed(self, iterations: int, moved: float) -> SolverError:
-        what = f"Gauss–Newton did not converge in {iterations} iterations: last change {moved:.2e}, ‖u‖ = {self.size:.2e}"
+        what = (
+            f"Gauss–Newton did not converge in {iterations} iterations: last change {moved:.2e}, ‖u‖ = {self.size:.2e}"
+        )
         return _together(SolverError(what, "a smaller step, a larger ε, or a looser rtol of the integrator"))
 
     def filtered_error(self, moved: Array) -> float:
@@ -246,7 +263,9 @@ class LinearlyImplicit:
                 rhs = sample.f - 2 * i * newton.root * (k[0] @ sample.J)
             system = StageSystem(Tangent((rows,), problem.comm), rhs, problem.scale)
             # k₂ ≈ v − 2 k₁ ≈ −v: its anchor is minus the first velocity
-            found = inertia.velocity(system, anchor if i == 0 else -k[0], solver, StageContext(t, dt, 2, state.step, i, memory))
+            found = inertia.velocity(
+                system, anchor if i == 0 else -k[0], solver, StageContext(t, dt, 2, state.step, i, memory)
+            )
             k[i], defects[i], memory = found.value, found.defect, found.memory
             iterations += found.iterations
         velocity = 1.5 * k[0] + 0.5 * k[1]
@@ -263,7 +282,7 @@ def _refuse_conditions(problem: Problem) -> None:
         )
 
 
-def _together(error: Any) -> Any:
+def _together(error: E) -> E:
     """Raised from reduced numbers: on all ranks."""
     error.collective = True
     return error

@@ -65,11 +65,11 @@ def linearized(problem: Problem, t: float, theta: Array) -> tuple[Array, Array]:
         return np.asarray(problem.rhs(t, x, Field(_Jets(ansatz, theta, x, values), theta, x)))
 
     base = f(jets)
-    derivative = np.zeros((ansatz.size, *base.shape), dtype=ansatz.dtype)
+    derivative: Array = np.zeros((ansatz.size, *base.shape), dtype=ansatz.dtype)
     for alpha in list(jets):
         tangent = ansatz.tangent_derivative(theta, x, alpha)
         for component in np.ndindex(*ansatz.shape):
-            columns = tangent[(slice(None), *component)]
+            columns = tangent[(slice(None), *component)]  # type: ignore[arg-type]
             for unit, part in _directions(ansatz, columns):
                 slope = _slope(f, jets, alpha, component, unit)
                 derivative += slope * part.reshape(len(part), *(1,) * len(ansatz.shape), -1)

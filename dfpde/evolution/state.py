@@ -79,7 +79,8 @@ class State:
             if not np.all(np.isfinite(array)):
                 bad = np.flatnonzero(~np.isfinite(array))
                 raise NonFiniteError(
-                    f"{name} of the state at t = {self.t:g} is not finite in {bad.size} parameters, first {bad[:5].tolist()}",
+                    f"{name} of the state at t = {self.t:g} is not finite in {bad.size} parameters, first "
+                    f"{bad[:5].tolist()}",
                     "look at the step before: a smaller step, a larger ε, or a field that blows up",
                 )
             array.setflags(write=False)
