@@ -5,7 +5,8 @@
     damped       dH/dt = −κ |θ̇|²; for a quadratic loss the oscillator in closed form
     stochastic   dE[H]/dt = −κ E|θ̇|² + σ² p/(2μ); for a quadratic loss the second moments in closed form
 
-Losses: one Gaussian fitted to two (nonlinear), and a sine series fitted to a function (quadratic).
+Losses: one Gaussian fitted to two (nonlinear), and a sine series fitted to a function (quadratic).  A second figure is
+the energy ledger of the inertial Dirac–Frenkel equation, for a gradient flow (Allen–Cahn) and for Burgers.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from mpi4py import MPI
 from scipy.linalg import expm
 
 import dfpde as df
+from dfpde.evolution.continuous import ContinuousInertia
+from dfpde.evolution.tableaus import RUNGE_KUTTA_4
 from dfpde.learning import VERLET, YOSHIDA4, Given, Motion, Newtonian, learn
 
 Array = np.ndarray
@@ -152,6 +155,49 @@ def stochastic(n: int, seeds: int, dt: float, comm: MPI.Comm) -> dict[float, Arr
     return curves
 
 
+# -- the ledger of a time-dependent problem ------------------------------------------------------------------
+def ledger(rhs: Any, energy: df.Functional, steps: int, comm: MPI.Comm) -> dict[str, Array]:
+    """The books of a run with mass 2 and friction 0.1."""
+    ansatz = df.PeriodicGaussianMixture.isotropic((2 * np.pi,), 4)
+    problem = df.Problem(ansatz, df.Quadrature.periodic((0, 2 * np.pi), 96, comm), rhs)
+    theta = ansatz.pack(
+        amplitudes=[0.8, -0.6, 0.7, -0.5], centers=[[0.3], [1.9], [3.4], [5.0]], scales=[1.1, 1.3, 1.0, 1.2]
+    )
+    inertia = df.Inertia(2.0, 0.1)
+    books = df.EnergyLedger(problem, energy, inertia)
+    for state in df.evolve(
+        problem, df.State(0.0, theta), until=4.0, inertia=inertia, controller=df.Fixed(4 / steps),
+        integrator=books.integrator(ContinuousInertia(RUNGE_KUTTA_4)),
+    ):  # fmt: skip
+        books.record(state)
+    return books.columns()
+
+
+def ledgers(steps: int, comm: MPI.Comm) -> dict[str, dict[str, Array]]:
+    """Allen–Cahn with its energy; Burgers with that of its viscous part."""
+    nu = 0.05
+    ginzburg_landau = df.Functional(
+        lambda x, u: nu / 2 * u.gradient[0] ** 2 + (u.value**2 - 1) ** 2 / 4,
+        lambda x, u: {(0,): u.value**3 - u.value, (1,): nu * u.gradient[0]},
+    )
+    viscous = df.Functional(lambda x, u: nu / 2 * u.gradient[0] ** 2, lambda x, u: {(1,): nu * u.gradient[0]})
+    return {
+        "Allen–Cahn": ledger(lambda t, x, u: nu * df.dx(u, 2) + u.value - u.value**3, ginzburg_landau, steps, comm),
+        "Burgers": ledger(lambda t, x, u: nu * df.dx(u, 2) - u.value * df.dx(u), viscous, steps, comm),
+    }
+
+
+def draw_ledgers(shown: Any, books: dict[str, dict[str, Array]]) -> None:
+    """Where the energy goes."""
+    for axis, (name, columns) in zip(shown.subplots(1, 2), books.items(), strict=True):
+        for entry in ("kinetic", "potential", "dissipation", "friction", "work"):
+            axis.plot(columns["t"], columns[entry], label=entry)
+        total = columns["kinetic"] + columns["potential"] + columns["dissipation"] + columns["friction"]
+        axis.plot(columns["t"], total - columns["work"], "k--", lw=0.8, label="balance")
+        axis.set(xlabel="t", title=f"{name}: drift {np.abs(columns['drift']).max():.0e}")
+    axis.legend(fontsize=7)
+
+
 # -- figure --------------------------------------------------------------------------------------------------
 def draw(shown: Any, first: dict[str, Any], second: dict[float, Array], third: dict[float, Array]) -> None:
     """Three panels, theory as thin black lines."""
@@ -162,7 +208,7 @@ def draw(shown: Any, first: dict[str, Any], second: dict[float, Array], third: d
         left.plot(at, [np.abs(error[part]).max() for part in pieces], ".", ms=4, color=f"C{color}", label=name)
         if "Verlet" in name:
             left.axhline(np.abs(predicted).max(), color="black", lw=0.8)
-    left.set(yscale="log", xlabel="steps", title="conserved: largest |H − H(0)| by blocks")
+    left.set(yscale="log", ylim=(1e-7, 3e-3), xlabel="steps", title="conserved: largest |H − H(0)| by blocks")
     left.legend(fontsize=7)
     for friction, (t, energy, exact, _) in second.items():
         middle.plot(t[::8], energy[::8], ".", ms=4, label=f"κ = {friction:g}")
@@ -189,7 +235,12 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             options.out / "computational_inertia.png", comm, lambda shown: draw(shown, first, second, third),
             figsize=(12, 3.6),
         )  # fmt: skip
+        books = ledgers(80, comm)
+        figure(options.out / "ledger.png", comm, lambda shown: draw_ledgers(shown, books), figsize=(9, 3.4))
         result: dict[str, Any] = {"steps": steps}
+        for name, columns in books.items():
+            result[f"{name}: drift"] = np.abs(columns["drift"]).max()
+            result[f"{name}: work"] = columns["work"][-1]
         largest = {name: np.abs(error).max() for name, (_, error, _) in first.items()}
         verlet, half, fourth, fourth_half = largest.values()
         result["order_verlet"], result["order_fourth"] = np.log2(verlet / half), np.log2(fourth / fourth_half)

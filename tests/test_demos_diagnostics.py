@@ -37,6 +37,8 @@ def test_computational_inertia(tmp_path, mpirun):
     assert found["damped_error"] < 1e-3  # h²: 4e-4 with h = 0.02
     assert found["noise_z"] < 4.5  # largest of 72 deviations from theory, in standard errors: false alarm 5e-4
     assert found["noise_standard_error"] < 0.08
+    assert abs(found["Allen–Cahn: work"]) < 1e-12 and abs(found["Burgers: work"]) > 0.01
+    assert max(found["Allen–Cahn: drift"], found["Burgers: drift"]) < 1e-5
     both = on_two_ranks("computational_inertia", mpirun, tmp_path)
     assert both["noise_z"] == pytest.approx(found["noise_z"], rel=1e-6)
 
