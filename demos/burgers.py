@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
     with df.guard(comm):
-        n, until = (20, 0.35) if options.quick else (30, 1.0)
+        n, until = (20, 0.35) if options.quick else (20, 0.5)
         ansatz = df.PeriodicGaussianMixture.isotropic([2.0], n)
         quadrature = df.Quadrature.periodic((-1, 1), 512 if options.quick else 1024, comm)
 

@@ -31,6 +31,7 @@ def arguments(argv: Sequence[str] | None, doc: str) -> argparse.Namespace:
     parser.add_argument("--rtol", type=float, default=1e-4, help="tolerance of a step in the field norm (1e-4)")
     parser.add_argument("--eps", type=float, help="ε, the regularization of a step (default: chosen automatically)")
     parser.add_argument("--rho", type=float, default=0.97, help="ρ, inertia, with --eps; 0 is Tikhonov (0.97)")
+    parser.add_argument("--stop", type=int, metavar="N", help="stop after N output times")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the figures (out/)")
     return parser.parse_known_args(argv)[0]
 
@@ -117,6 +118,8 @@ def march(
         paused = time.perf_counter()
         compare(state)
         lost += time.perf_counter() - paused
+        if options.stop is not None and len(states) > options.stop:
+            break
     seconds = time.perf_counter() - begin - lost
     return Run(states, np.array(errors), np.array(norms), seconds)
 

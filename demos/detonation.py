@@ -44,10 +44,10 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
     with df.guard(comm):
-        n, until = (16, 1.0) if options.quick else (40, 8.0)
+        n, until = (16, 1.0) if options.quick else (24, 2.0)
         part = df.PeriodicGaussianMixture.isotropic([2 * np.pi], n)
         ansatz = df.Stack(part, part, names=("eta", "lambda"))
-        quadrature = df.Quadrature.periodic((0, 2 * np.pi), 384 if options.quick else 1024, comm)
+        quadrature = df.Quadrature.periodic((0, 2 * np.pi), 384 if options.quick else 768, comm)
 
         def detonation(t: float, x: np.ndarray, u: df.Field) -> np.ndarray:
             eta, burnt = u.value

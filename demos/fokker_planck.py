@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
     with df.guard(comm):
-        (rings, each, until, outputs) = (1, 6, 0.25, 5) if options.quick else (2, 8, 1.5, 15)
+        (rings, each, until, outputs) = (1, 6, 0.25, 5) if options.quick else (1, 8, 1.0, 10)
         file = Path(__file__).resolve().parent.parent / "meshes" / "disk.msh"
         disk = df.read_mesh(file, comm)
         unit = df.Quadrature.from_mesh(disk, 2, comm)

@@ -36,7 +36,8 @@ NAMES = (
 def rows(name: str, result: dict[str, Any]) -> list[tuple[str, Any, Any, Any]]:
     """(label, error, steps, rejected) of a demo's runs."""
     if name == "advection":
-        return [(f"{name} {d}D", result[f"error_{d}D"], result[f"steps_{d}D"], result[f"rejected_{d}D"]) for d in (1, 2, 3)]
+        keys = ("error", "steps", "rejected")
+        return [(f"{name} {d}D", *(result[f"{key}_{d}D"] for key in keys)) for d in (1, 2, 3)]
     if name == "collapse":
         return [(key, error, "fixed", "") for key, error in result.items() if key.endswith(("_inertia", "_tikhonov"))]
     return [(name, result["error"], result["steps"], result["rejected"])]

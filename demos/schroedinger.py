@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
     with df.guard(comm):
-        n, until = (3, 1.0) if options.quick else (6, 2 * np.pi)
+        n, until = (3, 1.0) if options.quick else (5, 3.0)
         ansatz = df.WavePackets(1, n)
         quadrature = df.Quadrature.gauss((-7, 7), 60, 7, comm)
 
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         def draw(shown: Any) -> None:
             left, right = shown.subplots(1, 2)
             line = np.linspace(-5, 5, 401)
-            for state in run.states[:: len(run.states) // 4]:
+            for state in run.states[:: max(1, len(run.states) // 4)]:
                 left.plot(line, abs(problem.field(state, line[None]).value) ** 2, label=f"t = {state.t:.3g}")
                 left.plot(line, abs(exact(state.t, line[None])) ** 2, "--", color="black", lw=0.8)
             left.set_title("$|u|^2$, dashed: reference", fontsize=9)

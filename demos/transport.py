@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
     with df.guard(comm):
-        n, until, points = (9, 0.2, 48) if options.quick else (9, 2.0, 128)
+        n, until, points = (9, 0.2, 48) if options.quick else (16, 0.4, 80)
         ansatz = df.PeriodicGaussianMixture.diagonal([2.0, 2.0], n)
         quadrature = df.Quadrature.periodic([(-1, 1)] * 2, points, comm)
 
