@@ -264,24 +264,6 @@ def angles(comm=MPI.COMM_SELF) -> Case:
     return made("angles (C2)", problem, df.State(0.0, np.array([first, second])), 0.02, 6.0, exact)
 
 
-def network(comm=MPI.COMM_SELF) -> Case:
-    """u_t = 5e-2 u_xx + u − u³ on [0, 2π) periodic, a tanh network with periodic embedding, 2 × 10 neurons."""
-    ansatz = df.Network(1, (10, 10), embedding=df.PeriodicEmbedding((2 * np.pi,)))
-
-    def u0(x):
-        return np.tanh(2 * np.sin(x[0])) / 3 - 0.5 * np.exp(-4 * (x[0] - 2.5) ** 2)
-
-    def rhs(t, x, u):
-        return 5e-2 * df.dx(u, 2) + u.value - u.value**3
-
-    problem = df.Problem(ansatz, df.Quadrature.periodic((0, 2 * np.pi), 128, comm), rhs)
-    start = df.fit(problem, u0, ansatz.initial(0), max_iterations=300)
-    v, k = spectral(
-        u0, lambda k: 1 - 5e-2 * k**2, lambda v, k: -np.fft.fft(np.fft.ifft(v).real ** 3), 2 * np.pi, 1.0, 2000
-    )
-    return made("network, Allen–Cahn", problem, start, 0.02, 1.0, lambda t, x: at(v, k, x) if t > 0 else u0(x))
-
-
 # -- solver --------------------------------------------------------------------------------------------------------
 class Direct:
     """Gram matrix, Cholesky factor, two steps of refinement; LAPACK where ε is too small for it.  Serial, small p.

@@ -168,13 +168,13 @@ class Problem:
         """The same problem with D = column norms ‖√W J e_j‖ at a state as the metric of the parameters; collective.
 
         Parameters have units (an amplitude, a length, a rate), and a plain ε²‖v‖² adds them up as if they had none.
-        With D a unit of every parameter is what changes the field by 1, at that state.  Columns of norm zero get the
-        smallest positive norm.
+        With D a unit of every parameter is what changes the field by 1, at that state.  Columns of norm zero (up to
+        rounding) get the smallest positive norm.
         """
         theta = self.ansatz.check_theta(getattr(state, "theta", state))
         norms = self.tangent(theta).column_norms()
-        positive = norms[norms > 0]
-        return replace(self, scale=np.where(norms > 0, norms, positive.min() if positive.size else 1.0))
+        counts = norms > 2.0**-40 * np.max(norms)  # an amplitude of 1e-17 is zero up to rounding, and no unit
+        return replace(self, scale=np.where(counts, norms, norms[counts].min() if counts.any() else 1.0))
 
     def field(self, state: Any, x: Array | None = None) -> Field:
         """u = Φ(θ) at the quadrature points (or at x); `state` is a State or θ itself."""
@@ -200,8 +200,8 @@ class Problem:
             block = field_rows(self.ansatz, theta, self.quadrature, self.storage)
         return Tangent((block,), self.comm)
 
-    def system(self, t: float, theta: Array) -> StageSystem:
-        """Rows of the equation and of the conditions at (t, θ).
+    def system(self, t: float, theta: Array, field: Field | None = None) -> StageSystem:
+        """Rows of the equation and of the conditions at (t, θ); `field` is Φ(θ) where it has been evaluated already.
 
         Raises
         ------
@@ -211,7 +211,7 @@ class Problem:
             Whatever f or the ansatz raises on some rank, on all ranks.
         """
         with together(self.comm):
-            field = Field(self.ansatz, theta, self.quadrature.x)
+            field = Field(self.ansatz, theta, self.quadrature.x) if field is None else field
             with RHS:
                 f = self._evaluate(t, field)
             blocks: list[Rows] = [field_rows(self.ansatz, theta, self.quadrature, self.storage)]
