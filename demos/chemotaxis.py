@@ -123,7 +123,7 @@ def run(
     """States of n and nodal values of c at the times."""
     problem, state, signal = model
     signals = Signals(space, eps, h)
-    how = {"inertia": df.Inertia.per_step(EPS * problem.norm(state.theta), 0.97), "controller": df.PI(rtol=3e-4)}
+    how = {"inertia": df.Inertia.per_step(EPS * problem.norm(state.theta), 0.97), "controller": df.PI(rtol=5e-5)}
     nodal = lambda state: problem.ansatz.value(state.theta, space.nodes.x)  # noqa: E731
     if eps == 0:
         signal["c"] = lambda t, n: signals.steady(n)[1]
