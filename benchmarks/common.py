@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from mpi4py import MPI
 from scipy.linalg.blas import dgemm
 
 import dfpde as df

@@ -143,7 +143,9 @@ def main() -> None:
     worst = {key: min(c[key] for c in cases if c["rows"] >= 20000) for key in ("ratio_gelsd", "ratio_jax_lstsq")}
     small = {f"small_{key}": min(c[key] for c in cases if c["rows"] < 20000) for key in worst}
     error = max(c["error_vs_qr"] for c in cases)
-    print(json.dumps({**worst, **small, "error_vs_qr": error, **machine, "peak_rss_gib": peak_rss_gib(), "cases": cases}))
+    print(
+        json.dumps({**worst, **small, "error_vs_qr": error, **machine, "peak_rss_gib": peak_rss_gib(), "cases": cases})
+    )
 
 
 if __name__ == "__main__":

@@ -32,6 +32,9 @@ RECTANGULAR = ("lsqr", "cgls")
 #: (n p² + p³/3 flops), a Nyström sketch of rank k a fraction 4k/p of that.
 GRAM_BYTES = 256 << 20
 
+#: Iterations with a fresh factor before it is looked at: a good one needs fewer (condition number 100: 13 digits).
+PATIENCE = 60
+
 OUT_OF_ITERATIONS = int(PETSc.KSP.ConvergedReason.DIVERGED_MAX_IT)
 
 REASONS = {value: name for name, value in vars(PETSc.KSP.ConvergedReason).items() if isinstance(value, int)}
@@ -157,14 +160,26 @@ class KSP:
         """
         if not work.own_pc:
             return *work.run(work.max_it), False
-        reason, last = work.run(work.max_it if fresh else min(work.max_it, self._lag.budget))
-        total = last
-        if reason < 0 and not fresh:
-            self._lag.failed()
-            self._rebuild(system)
-            fresh = True  # the iterate is kept unless it may be spoilt
-            reason, last = work.run(work.max_it, again=reason == OUT_OF_ITERATIONS)
+        total, again = 0, False
+        while True:
+            budget = PATIENCE if fresh else self._lag.budget
+            reason, last = work.run(min(work.max_it - total, budget), again)
             total += last
+            if reason > 0:
+                break
+            quality = self.preconditioner.quality
+            if fresh:
+                self.preconditioner.refine(system.tangent, max(last, PATIENCE))
+            else:
+                self._lag.failed()
+            again = reason == OUT_OF_ITERATIONS  # otherwise the iterate may be spoilt
+            if fresh and self.preconditioner.quality == quality:  # the best factor there is
+                if again and total < work.max_it:
+                    reason, last = work.run(work.max_it - total, again)
+                    total += last
+                break
+            self._rebuild(system)
+            fresh = True
         if fresh:
             self.preconditioner.refine(system.tangent, last)
         self._lag.count(last)

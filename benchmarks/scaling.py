@@ -1,0 +1,154 @@
+"""One stage at scale: two ranks against one, many points in bounded memory, many parameters without a p × p matrix.
+
+    python benchmarks/scaling.py [--full]          (it starts mpirun itself)
+
+Cases: N = 10⁵, p = 500 on one and on two ranks (speed-up of the whole stage: tangent, right-hand side, solve); with
+--full N = 10⁶, p = 1000 by chunks (peak memory, share of dgemm's rate in the Gram matrix) and p = 10 000, N = 20 000
+with the Nyström preconditioner.  The default runs the last two at a tenth of the points.  A table, then one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+import numpy as np
+from common import allen_cahn, medians, peak_rss_gib, rates
+from mpi4py import MPI
+
+import dfpde as df
+from dfpde import environment
+from dfpde.ansatz.embedding import PeriodicEmbedding
+from dfpde.ansatz.network import Network
+from dfpde.leastsquares import LeastSquares, Nystrom
+
+
+def mixture(count: int, n: int, comm: MPI.Comm, storage: int) -> tuple[df.Problem, np.ndarray]:
+    """Overlapping periodic Gaussians, p = 3 count."""
+    ansatz = df.PeriodicGaussianMixture.isotropic((2.0,), count)
+    problem = df.Problem(ansatz, df.Quadrature.periodic((-1, 1), n, comm), lambda t, x, u: -df.dx(u), storage=storage)
+    rng = np.random.default_rng(0)
+    centers = np.linspace(-1, 1, count, endpoint=False)[:, None]
+    return problem, ansatz.pack(amplitudes=rng.standard_normal(count), centers=centers, scales=count / 6)
+
+
+def stage(problem: df.Problem, theta: np.ndarray, solver: df.KSP, eps: float, anchor: np.ndarray | None) -> Any:
+    """Tangent, right-hand side and inertial solve."""
+    system = problem.system(0.0, theta)
+    rhs = system.rhs if anchor is None else system.rhs - system.tangent.apply(anchor)
+    size = system.tangent.norm(system.rhs)
+    return solver.solve(LeastSquares(system.tangent, rhs, eps, None, size))
+
+
+def worker(name: str, full: bool) -> None:
+    """One case, on the ranks of COMM_WORLD; rank 0 prints a JSON object."""
+    comm = MPI.COMM_WORLD
+    result = {"speed": speed, "points": points, "parameters": parameters}[name](comm, full)
+    result["peak_rss_gib"] = comm.allreduce(peak_rss_gib(), op=MPI.MAX)
+    if comm.rank == 0:
+        print(json.dumps(result))
+
+
+def speed(comm: MPI.Comm, full: bool) -> dict[str, Any]:
+    """Seconds of a warm stage at N = 10⁵, p = 500, the θ moving as in a run."""
+    problem, theta = mixture(167, 100_000, comm, 1 << 30)
+    eps = 1e-4 * float(problem.tangent(theta).column_norms().max())
+    solver = df.KSP()
+    v = stage(problem, theta, solver, eps, None).value
+    seconds = []
+    for _ in range(9 if full else 5):
+        theta = theta + 1e-4 * v
+        comm.barrier()
+        began = time.perf_counter()
+        v = 0.97 * v + stage(problem, theta, solver, eps, 0.97 * v).value
+        comm.barrier()
+        seconds.append(time.perf_counter() - began)
+    return {"seconds": float(np.median(seconds))}
+
+
+def points(comm: MPI.Comm, full: bool) -> dict[str, Any]:
+    """A stage with J never stored, and the rate of its Gram matrix."""
+    n = 1_000_000 if full else 100_000
+    problem, theta = mixture(333, n, comm, 0)
+    eps = 1e-3 * float(problem.tangent(theta).column_norms().max())
+    began = time.perf_counter()
+    solution = stage(problem, theta, df.KSP(rtol=1e-8), eps, None)
+    seconds = time.perf_counter() - began
+    # rate of the Gram matrix alone, from stored rows, as dsyrk sees it: n p² flops
+    small, theta = mixture(333, 20_000, MPI.COMM_SELF, 1 << 30)
+    tangent = small.tangent(theta)
+    p = tangent.columns
+    gram = medians({"gram": tangent.local_gram}, 5)["gram"]
+    share = 20_000 * p**2 / gram / 1e9 / rates()["dgemm_gflops"]
+    return {
+        "n": n,
+        "p": p,
+        "seconds": seconds,
+        "iterations": solution.iterations,
+        "reason": solution.reason,
+        "gram_dgemm_share": share,
+    }
+
+
+def parameters(comm: MPI.Comm, full: bool) -> dict[str, Any]:
+    """Nyström at many parameters: no p × p matrix, no stored tangent."""
+    n = 20_000 if full else 2_000
+    ansatz = Network(1, (69,) * 3, embedding=PeriodicEmbedding((2 * np.pi,), 4))
+    problem = df.Problem(ansatz, df.Quadrature.periodic((0, 2 * np.pi), n, comm), allen_cahn)
+    theta = ansatz.initial(0)
+    solver = df.KSP(rtol=1e-8, preconditioner=Nystrom())
+    eps = 1e-3 * float(problem.tangent(theta).column_norms().max())
+    began = time.perf_counter()
+    solution = stage(problem, theta, solver, eps, None)
+    first = time.perf_counter() - began
+    theta = theta + 1e-4 * solution.value / np.linalg.norm(solution.value)
+    began = time.perf_counter()
+    again = stage(problem, theta, solver, eps, solution.value)
+    return {
+        "n": n,
+        "p": ansatz.size,
+        "rank": solver.preconditioner.effective_rank,
+        "iterations": [solution.iterations, again.iterations],
+        "seconds": [first, time.perf_counter() - began],
+        "reason": again.reason,
+    }
+
+
+def launch(ranks: int, name: str, full: bool) -> dict[str, Any]:
+    """Run a case under mpirun."""
+    done = environment.run_ranks(ranks, [__file__, "--case", name, *(["--full"] if full else [])], 600.0)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def main() -> None:
+    """Table and JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--full", action="store_true", help="N = 10⁶, and N = 20 000 at p = 10 000")
+    parser.add_argument("--case", choices=["speed", "points", "parameters"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.case:
+        worker(options.case, options.full)
+        return
+    pairs = [
+        (launch(1, "speed", options.full), launch(2, "speed", options.full)) for _ in range(5 if options.full else 3)
+    ]
+    one, two = (float(np.median([pair[i]["seconds"] for pair in pairs])) for i in (0, 1))
+    speedup = float(np.median([a["seconds"] / b["seconds"] for a, b in pairs]))
+    print(f"N = 100 000, p = 501: one rank {one:.3f} s a stage, two ranks {two:.3f} s, speed-up {speedup:.2f}")
+    many = launch(1, "points", options.full)
+    print(f"N = {many['n']:,}, p = {many['p']}: {many['seconds']:.1f} s a stage, {many['iterations']} iterations, "
+          f"peak {many['peak_rss_gib']:.2f} GiB; Gram at {100 * many['gram_dgemm_share']:.0f} % of dgemm")  # fmt: skip
+    wide = launch(1, "parameters", options.full)
+    print(f"p = {wide['p']}, N = {wide['n']}: rank {wide['rank']}, iterations {wide['iterations']}, seconds "
+          f"{wide['seconds'][0]:.1f} and {wide['seconds'][1]:.1f}, peak {wide['peak_rss_gib']:.2f} GiB")  # fmt: skip
+    line = {"speedup_2": speedup, "peak_rss_gib": many["peak_rss_gib"], "gram_dgemm_share": many["gram_dgemm_share"]}
+    print(json.dumps({**line, "points": many, "parameters": wide, "speed": [one, two]}))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
