@@ -11,12 +11,13 @@ the projection moves the field as little as it can, in the metric G of the preco
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..calculus import Field
 from ..errors import ParameterError, StepError
 from ..evolution.explicit import Integrator, Step
 from ..evolution.state import State
@@ -88,6 +89,7 @@ class Conserving:
         self.targets, _ = values(problem, self.quantities, problem.field(start))
         self._gradients: Array | None = None
         self._solver: Constrained | None = None
+        self._field: Field | None = None  # of the last stage, then of the projected θ: not to be evaluated twice
 
     def misfit(self, theta: State | Array) -> Array:
         """(Q_i(θ) − Q_i(θ₀)) / ∫|q_i|, shape (m,); collective."""
@@ -96,7 +98,7 @@ class Conserving:
 
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
         """The inner rule's velocity under C v = 0; see `dfpde.inertia.Regularization`."""
-        self._gradients = stage_gradients(self.problem, self.quantities, system)
+        self._gradients, self._field = stage_gradients(self.problem, self.quantities, system), system.field
         projector = Projector.of(self._gradients, system.scale)
         blocks = tuple(ProjectedRows(block, projector) for block in system.tangent.blocks)
         reduced = replace(system, tangent=Tangent(blocks, system.tangent.comm, system.tangent.origin))
@@ -124,7 +126,9 @@ class Conserving:
         jacobian: Array = self._gradients @ directions.T
         previous: tuple[Array, Array] | None = None
         for _ in range(CORRECTIONS):
-            found, size = values(self.problem, self.quantities, self.problem.field(theta))
+            if self._field is None or not np.array_equal(self._field.theta, theta):
+                self._field = self.problem.field(theta)
+            found, size = values(self.problem, self.quantities, self._field)
             missing = self.targets - found
             relative = float(np.max(np.abs(missing) / np.where(size > 0, size, 1.0)))
             if previous is not None:  # Broyden's rank-one correction from the last move
@@ -161,7 +165,23 @@ class _Projecting:
         return self.scheme.error_order
 
     def step(self, problem: Problem, solver: Solver, inertia: Regularization, state: State, dt: float) -> Step:
-        step = self.scheme.step(problem, solver, inertia, state, dt)
+        step = self.scheme.step(self._sharing(problem), solver, inertia, state, dt)
         if not np.all(np.isfinite(step.theta)):
             return step
         return replace(step, theta=self.held.project(step.theta))
+
+    def _sharing(self, problem: Problem) -> Problem:
+        if problem is not self.held.problem or type(problem) is not Problem:
+            return problem
+        return _Sharing(**{part.name: getattr(problem, part.name) for part in fields(Problem)}, kept=self.held._field)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sharing(Problem):
+    """A problem whose field at one θ is known: the first stage of a step starts from what the projection evaluated."""
+
+    kept: Field | None = None
+
+    def system(self, t: float, theta: Array, field: Field | None = None) -> StageSystem:
+        known = self.kept is not None and np.array_equal(self.kept.theta, theta)
+        return super().system(t, theta, self.kept if known else field)
