@@ -229,7 +229,7 @@ class _Work:
         first = comm.rank == 0
         self.operator = Stacked(comm, rows, p)
         columns, stacked = (p if first else 0, p), (rows + (p if first else 0), PETSc.DETERMINE)
-        ksp = self.ksp = PETSc.KSP().create(comm)
+        ksp = self.ksp = PETSc.KSP().create(MPI.Intracomm(comm))  # petsc4py takes no subclass
         ksp.setOptionsPrefix(config.prefix)
         ksp.setType("lsqr")
         ksp.getPC().setType("python")

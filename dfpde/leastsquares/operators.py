@@ -90,6 +90,6 @@ class Apply:
 
 
 def python_matrix(comm: MPI.Comm, rows: Any, columns: Any, context: Any) -> Any:
-    matrix = PETSc.Mat().createPython((rows, columns), context=context, comm=comm)
+    matrix = PETSc.Mat().createPython((rows, columns), context=context, comm=MPI.Intracomm(comm))
     matrix.setUp()
     return matrix
