@@ -181,7 +181,7 @@ def draw(out: Path, basis: skfem.Basis, solutions: list, fields: list, times: np
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    picks = [0, len(times) // 2, len(times) - 1][-min(3, len(times)) :]
+    picks = sorted({0, len(times) // 2, len(times) - 1})
     figure, axes = plt.subplots(len(picks), 2, figsize=(11, 1.5 * len(picks)), layout="constrained", squeeze=False)
     x, triangles = basis.doflocs, basis.mesh.t.T
     corners = slice(0, basis.mesh.nvertices)

@@ -8,7 +8,7 @@ and two circular droplets, 11 parameters; the equation is taken in the mixed wea
     (μ, φ) = (u³ − u, φ) + ε²(∇u, ∇φ),   (u_t, φ) = −(∇μ, ∇φ) − β(ρ ∇T, ∇φ),
 
 so the ansatz is never differentiated, although the equation is of fourth order.  Known without dfpde: ∫ρ is constant,
-and a droplet moves as a whole with the speed −βG/2 (an equilibrium profile is an exact travelling solution in the plane;
+and a droplet moves as a whole with the speed −βG/2 (in the plane an equilibrium profile is a travelling solution;
 between walls, the sharp-interface limit changes this by a factor 1 + δ, δ = u + 1 the supersaturation around it: 4 %).
 
     python demos/thermomigration.py [--quick]
