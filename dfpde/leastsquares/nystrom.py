@@ -121,6 +121,7 @@ class Nystrom:
 
     @quality.setter
     def quality(self, value: float) -> None:
+        """Taken up at a restart."""
         self._last = int(value)
 
     def _covers(self, eps2: float) -> bool:

@@ -28,6 +28,7 @@ class Stacked:
         self.first = comm.rank == 0
 
     def load(self, system: LeastSquares) -> None:
+        """The tangent and ε D of the next solve."""
         self.tangent = system.tangent
         self.diagonal = system.eps * (np.ones(self.p) if system.scale is None else system.scale)
 
@@ -44,6 +45,7 @@ class Stacked:
         return sum_on_root(local, self.comm)
 
     def mult(self, mat: Any, x: Any, y: Any) -> None:
+        """y = A x (called by PETSc)."""
         v = self.spread(x)
         out = y.getArray()
         out[: self.rows] = self.tangent.apply(v)
@@ -51,6 +53,7 @@ class Stacked:
             np.multiply(self.diagonal, v, out=out[self.rows :])
 
     def multTranspose(self, mat: Any, y: Any, x: Any) -> None:
+        """x = Aᵀ y (called by PETSc)."""
         rows: Array = y.getArray(readonly=True)
         total = self.reduce(self.tangent.local_adjoint(rows[: self.rows]))
         if total is not None:
@@ -65,6 +68,7 @@ class Normal:
         self.stacked = stacked
 
     def mult(self, mat: Any, x: Any, y: Any) -> None:
+        """y = A x (called by PETSc)."""
         stacked = self.stacked
         v = stacked.spread(x)
         total = stacked.reduce(stacked.tangent.local_adjoint(stacked.tangent.apply(v)))
@@ -73,6 +77,7 @@ class Normal:
             y.getArray()[:] = total
 
     def getDiagonal(self, mat: Any, y: Any) -> None:
+        """y = diag(A) (called by PETSc)."""
         norms = self.stacked.tangent.column_norms()
         if self.stacked.first:
             y.getArray()[:] = norms**2 + self.stacked.diagonal**2
@@ -85,11 +90,13 @@ class Apply:
         self.preconditioner = preconditioner
 
     def apply(self, pc: Any, x: Any, y: Any) -> None:
+        """y = P⁻¹ x (called by PETSc)."""
         if x.comm.rank == 0:
             y.getArray()[:] = self.preconditioner().solve(x.getArray(readonly=True))
 
 
 def python_matrix(comm: MPI.Comm, rows: Any, columns: Any, context: Any) -> Any:
+    """A PETSc matrix of type "python": sizes as petsc4py takes them, (local, global)."""
     matrix = PETSc.Mat().createPython((rows, columns), context=context, comm=MPI.Intracomm(comm))
     matrix.setUp()
     return matrix

@@ -55,7 +55,9 @@ class Preconditioner(Protocol):
         ...
 
     @quality.setter
-    def quality(self, value: float) -> None: ...
+    def quality(self, value: float) -> None:
+        """Taken up at a restart."""
+        ...
 
 
 #: Rows for each parameter in the first sampled Gram matrix, c.  What has to be resolved is the effective dimension
@@ -139,6 +141,7 @@ class GramCholesky:
 
     @quality.setter
     def quality(self, value: float) -> None:
+        """Taken up at a restart."""
         self.sample = value
 
     def _keep(self, tangent: Tangent) -> float:
