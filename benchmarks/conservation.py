@@ -77,7 +77,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes, one repetition")
     quick = parser.parse_args(argv).quick
-    sizes = [(10, 200)] if quick else [(10, 200), (30, 2000), (60, 8000), (100, 20000)]
+    sizes = [(10, 200)] if quick else [(10, 200), (30, 2000), (60, 8000), (100, 16000)]
     extra = {}
     if MPI.COMM_WORLD.rank == 0:
         print(f"{'p':>5}{'points':>8}   ms/step free    kept  its free    kept  drift free    kept     extra")
