@@ -163,7 +163,7 @@ class KSP:
         total, again = 0, False
         while True:
             budget = PATIENCE if fresh else self._lag.budget
-            reason, last = work.run(min(work.max_it - total, budget), again)
+            reason, last = work.run(max(0, min(work.max_it - total, budget)), again)  # LSQR may count one more
             total += last
             if reason > 0:
                 break
