@@ -180,13 +180,13 @@ def run(names, methods, decades, jobs):
 
 def main(argv: list[str] | None = None) -> dict[str, object]:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="two problems and two methods, under a minute")
+    parser.add_argument("--quick", action="store_true", help="two problems and three methods, under a minute")
     parser.add_argument("--only", nargs="*", help="names of problems")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--out", type=Path, default=Path("out"))
     options = parser.parse_args(argv)
     if options.quick:
-        names, methods, decades = ["zero crossing", "heat"], ["Tikhonov", INERTIA], 10.0 ** -np.arange(1.0, 5.0)
+        names, methods, decades = ["zero crossing", "heat"], ["Tikhonov", INERTIA, "inertia, ρ = 1"], 10.0 ** -np.arange(1.0, 5.0)
     else:
         names, methods, decades = list(PROBLEMS), list(METHODS), 10.0 ** -np.arange(0.0, 8.0)
     names = [name for name in names if options.only is None or name in options.only]
