@@ -68,6 +68,12 @@ PROBLEMS = {
     "angles (C2)": one(study.angles),
 }
 
+#: Run only by name: the metric of plain parameters, and one in which scales move freely.
+FURTHER = {
+    "Burgers 30, D_s = 0.45": lambda: [study.burgers(30, weight=0.45)],
+    "Burgers 30, D_s = 0.05": lambda: [study.burgers(30, weight=0.05)],
+}
+
 #: Not looked at while the rule of `Inertia.auto` was made.
 HELD_OUT = ("angles (C2)",)
 
@@ -104,7 +110,7 @@ def worst(cases: list[study.Case], make) -> float:
 def curves(name: str, methods: list[str], decades: np.ndarray) -> tuple[str, dict[str, list[float]]]:
     """Errors of every method at every ε and of the automatic choice, and their table."""
     start = time.perf_counter()
-    cases = PROBLEMS[name]()
+    cases = {**PROBLEMS, **FURTHER}[name]()
     found = {
         method: [worst(cases, lambda case, m=method, e=eps: rule(m, e, case)) for eps in decades] for method in methods
     }
@@ -189,7 +195,7 @@ def main(argv: list[str] | None = None) -> dict[str, object]:
         names, methods, decades = ["zero crossing", "heat"], ["Tikhonov", INERTIA, "inertia, ρ = 1"], 10.0 ** -np.arange(1.0, 5.0)
     else:
         names, methods, decades = list(PROBLEMS), list(METHODS), 10.0 ** -np.arange(0.0, 8.0)
-    names = [name for name in names if options.only is None or name in options.only]
+    names = names if options.only is None else options.only
     results: dict[str, dict[str, list[float]]] = {}
     for name, (lines, found) in zip(names, run(names, methods, decades, options.jobs), strict=True):
         print(lines, flush=True)

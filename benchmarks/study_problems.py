@@ -117,8 +117,8 @@ def cole_hopf(nu, t, x):
     return -(kernel * np.sin(np.pi * y)).sum(1) / kernel.sum(1)
 
 
-def burgers(n=20, comm=MPI.COMM_SELF, nu=0.01, dt=2.5e-3) -> Case:
-    """Viscous Burgers into a shock on [−1, 1) periodic, n Gaussians."""
+def burgers(n=20, comm=MPI.COMM_SELF, nu=0.01, dt=2.5e-3, weight=None) -> Case:
+    """Viscous Burgers into a shock on [−1, 1) periodic, n Gaussians; weight: D of the scales, 1 for all others."""
     ansatz = df.PeriodicGaussianMixture.isotropic((2.0,), n)
 
     def rhs(t, x, u):
@@ -126,6 +126,10 @@ def burgers(n=20, comm=MPI.COMM_SELF, nu=0.01, dt=2.5e-3) -> Case:
 
     problem = df.Problem(ansatz, df.Quadrature.periodic((-1, 1), 256, comm), rhs)
     start = gaussians(problem, lambda x: -np.sin(np.pi * x[0]), (-1, 1), n / 2, iterations=0)
+    if weight is not None:
+        scale = np.where(np.arange(ansatz.size) < 2 * n, 1.0, weight)
+        problem = df.Problem(ansatz, problem.quadrature, rhs, scale=scale)
+        return Case(f"Burgers {n}, D_s = {weight:g}", problem, start, dt, 0.5, partial(cole_hopf, nu))
     return made(f"Burgers {n}", problem, start, dt, 0.5, partial(cole_hopf, nu))
 
 
