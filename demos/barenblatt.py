@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
     with df.guard(comm):
-        n, until = (8, 1.0) if options.quick else (16, 7.0)
+        n, until = (8, 1.0) if options.quick else (8, 3.0)
         quadrature = df.Quadrature.gauss((-8, 8), 400, 3, comm)
         line = np.linspace(-8, 8, 801)
         exact_ansatz = df.Problem(Parabolas(1), quadrature, porous_medium)

@@ -62,10 +62,10 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
     with df.guard(comm):
-        (rings, each, until, outputs) = (1, 6, 0.25, 5) if options.quick else (1, 8, 1.0, 10)
+        (rings, each, until, outputs) = (1, 6, 0.15, 3) if options.quick else (1, 8, 1.0, 10)
         file = Path(__file__).resolve().parent.parent / "meshes" / "disk.msh"
         disk = df.read_mesh(file, comm)
-        unit = df.Quadrature.from_mesh(disk, 2, comm)
+        unit = df.Quadrature.from_mesh(disk, 1 if options.quick else 2, comm)
         quadrature = df.Quadrature(RADIUS * unit.x, RADIUS**2 * unit.w, comm)
         angles = 2 * np.pi * np.arange(each) / each
         circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)

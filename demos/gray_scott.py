@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         middle = centers(1 if options.quick else 2)
         n = len(middle)
 
-        unit = df.Quadrature.from_mesh(df.read_mesh(folder.parent / "meshes" / "disk.msh", comm), 2, comm)
+        disk = df.read_mesh(folder.parent / "meshes" / "disk.msh", comm)
+        unit = df.Quadrature.from_mesh(disk, 1 if options.quick else 2, comm)
         quadrature = df.Quadrature(RADIUS * unit.x, RADIUS**2 * unit.w, comm)
         part = df.GaussianMixture.isotropic(2, n)
         ansatz = df.Stack(part, part, names=("w", "v"))

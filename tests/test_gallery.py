@@ -18,17 +18,17 @@ DEMOS = Path(__file__).resolve().parent.parent / "demos"
 BOUNDS = {
     "advection": {"error_1D": 1e-2, "error_2D": 1e-4, "error_3D": 1e-4},
     "collapse": {"cubic_inertia": 0.05, "sines_inertia": 1e-3, "collision_inertia": 1e-9},
-    "schroedinger": {"error": 0.1, "norm_drift": 5e-3},
-    "fokker_planck": {"error": 0.06, "mass_drift": 0.06},
+    "schroedinger": {"error": 0.05, "norm_drift": 5e-3},
+    "fokker_planck": {"error": 0.02, "mass_drift": 0.02},
     "burgers": {"error": 0.02},
     "allen_cahn": {"error": 0.03},
-    "kdv": {"error": 0.01, "mass_drift": 5e-3},
-    "kuramoto_sivashinsky": {"error": 0.01},
+    "kdv": {"error": 5e-3, "mass_drift": 5e-3},
+    "kuramoto_sivashinsky": {"error": 0.08},
     "barenblatt": {"error": 1e-6, "mass_drift": 1e-4, "error_gaussians": 0.02},
     "detonation": {"error": 0.02},
-    "gray_scott": {"error": 0.05},
-    "transport": {"error": 0.06},
-    "vlasov": {"error": 0.02},
+    "gray_scott": {"error": 0.03},
+    "transport": {"error": 0.03},
+    "vlasov": {"error": 0.01},
 }
 
 
