@@ -192,7 +192,11 @@ def main(argv: list[str] | None = None) -> dict[str, object]:
     parser.add_argument("--out", type=Path, default=Path("out"))
     options = parser.parse_args(argv)
     if options.quick:
-        names, methods, decades = ["zero crossing", "heat"], ["Tikhonov", INERTIA, "inertia, ρ = 1"], 10.0 ** -np.arange(1.0, 5.0)
+        names, methods, decades = (
+            ["zero crossing", "heat"],
+            ["Tikhonov", INERTIA, "inertia, ρ = 1"],
+            10.0 ** -np.arange(1.0, 5.0),
+        )
     else:
         names, methods, decades = list(PROBLEMS), list(METHODS), 10.0 ** -np.arange(0.0, 8.0)
     names = names if options.only is None else options.only

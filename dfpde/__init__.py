@@ -34,13 +34,21 @@ if sys.argv[:1] != ["-m"]:  # `python -m dfpde info` must work where PETSc or MP
     from .errors import DfpdeError
     from .evolution import (
         PI,
+        PID,
         RK4,
+        ROS2,
+        SDIRK2,
+        SDIRK4,
         BogackiShampine,
         DormandPrince,
         Euler,
+        Event,
         Fixed,
         Growing,
         Heun,
+        ImplicitEuler,
+        ImplicitMidpoint,
+        RadauIIA,
         State,
         evolve,
         evolve_growing,
@@ -58,13 +66,13 @@ if sys.argv[:1] != ["-m"]:  # `python -m dfpde info` must work where PETSc or MP
 __version__ = "0.1.0"
 
 __all__ = [
-    "KSP", "PI", "RK4", "Ansatz", "Autodiff", "BogackiShampine", "Conserving", "Dense", "DfpdeError",
-    "Dirichlet", "DormandPrince", "EnergyLedger", "Euler", "Field", "FiniteElement", "Fixed", "Frozen",
-    "Functional", "GaussianMixture", "Growing", "Heun", "Inertia", "Known", "Masked", "Mesh", "Misfit",
-    "Network", "Newtonian", "Onsager", "ParaViewWriter", "Periodic", "PeriodicEmbedding",
-    "PeriodicGaussianMixture", "Polynomial", "Problem", "Product", "Quadrature", "RandomSparse", "RunManifest",
-    "Stack", "State", "Sum", "Symmetric", "Tikhonov", "TorchFunction", "Transform", "TruncatedSVD",
-    "WavePackets", "agree", "check_ansatz", "check_epsilon", "div", "dot", "dx", "evolve", "evolve_growing",
-    "finite", "fit", "gauss_newton_flow", "grad", "guard", "laplacian", "learn", "load", "progress",
+    "KSP", "PI", "PID", "RK4", "ROS2", "SDIRK2", "SDIRK4", "Ansatz", "Autodiff", "BogackiShampine", "Conserving",
+    "Dense", "DfpdeError", "Dirichlet", "DormandPrince", "EnergyLedger", "Euler", "Event", "Field", "FiniteElement",
+    "Fixed", "Frozen", "Functional", "GaussianMixture", "Growing", "Heun", "ImplicitEuler", "ImplicitMidpoint",
+    "Inertia", "Known", "Masked", "Mesh", "Misfit", "Network", "Newtonian", "Onsager", "ParaViewWriter", "Periodic",
+    "PeriodicEmbedding", "PeriodicGaussianMixture", "Polynomial", "Problem", "Product", "Quadrature", "RadauIIA",
+    "RandomSparse", "RunManifest", "Stack", "State", "Sum", "Symmetric", "Tikhonov", "TorchFunction", "Transform",
+    "TruncatedSVD", "WavePackets", "agree", "check_ansatz", "check_epsilon", "div", "dot", "dx", "evolve",
+    "evolve_growing", "finite", "fit", "gauss_newton_flow", "grad", "guard", "laplacian", "learn", "load", "progress",
     "read_mesh", "save", "sensitivities", "spectrum", "together",
 ]
