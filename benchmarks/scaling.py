@@ -4,7 +4,8 @@
 
 Cases: N = 10⁵, p = 500 on one and on two ranks (speed-up of the whole stage: tangent, right-hand side, solve); with
 --full N = 10⁶, p = 1000 by chunks (peak memory, share of dgemm's rate in the Gram matrix) and p = 10 000,
-N = 20 000 with the Nyström preconditioner.  The default runs the last two at a tenth of the points.  A table, then one JSON object.
+N = 20 000 with the Nyström preconditioner.  The default runs the last two at a tenth of the points.  A table, then
+one JSON object.
 """
 
 from __future__ import annotations
