@@ -40,8 +40,7 @@ def stage(problem: df.Problem, theta: np.ndarray, solver: df.KSP, eps: float, an
     """Tangent, right-hand side and inertial solve."""
     system = problem.system(0.0, theta)
     rhs = system.rhs if anchor is None else system.rhs - system.tangent.apply(anchor)
-    size = system.tangent.norm(system.rhs)
-    return solver.solve(LeastSquares(system.tangent, rhs, eps, None, size))
+    return solver.solve(LeastSquares(system.tangent, rhs, eps))
 
 
 def worker(name: str, full: bool) -> None:

@@ -204,9 +204,7 @@ class Auto:
             raise ParameterError(f"{self}", "0 < tolerance < 1, 0 <= rho <= 1, safety > 0")
 
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
-        """See `Regularization`; memory = (defect of this solve, column norms of its tangent)."""
-        norms = column_norms(system)
-        before = np.asarray(context.memory[1:]) if len(context.memory) == 1 + norms.size else norms
+        """See `Regularization`; memory = (defect of this solve,)."""
         size, floor = system.tangent.norm(system.rhs), FLOOR * stiffness_norm(system)
         if anchor is None:  # a first velocity, to measure the curvature along
             first = anchored(system, None, max(floor, self.tolerance * floor / FLOOR), self.rho, solver)
@@ -214,36 +212,9 @@ class Auto:
         else:
             defect, along = (context.memory[0] if context.memory else self.tolerance * size), anchor
         eps2 = self.safety * context.dt * curvature(system, along, context.dt) * (defect + self.tolerance * size)
-        eps = max(floor, math.sqrt(eps2))
-        sudden = np.maximum(norms, before) > SUDDEN * np.minimum(norms, before)
-        if sudden.any():
-            system = holding(system, eps, np.where(sudden, np.maximum(norms, before), 0.0))
-            anchor = anchor if anchor is None or self.rho == 0 else np.where(sudden, anchor / self.rho, anchor)
-        found = anchored(system, anchor, eps, self.rho, solver)
-        return replace(found, memory=(found.defect, *norms.tolist()))
+        found = anchored(system, anchor, max(floor, math.sqrt(eps2)), self.rho, solver)
+        return replace(found, memory=(found.defect,))
 
-
-def column_norms(system: StageSystem) -> Array:
-    """‖√W J D⁻¹ e_j‖ of a stored tangent, empty for one that is applied without being formed; collective."""
-    if system.tangent.comm.allreduce(system.tangent.stored_bytes) == 0:
-        return np.zeros(0)
-    norms = system.tangent.column_norms()
-    return norms if system.scale is None else norms / system.scale
-
-
-def holding(system: StageSystem, eps: float, own: Array) -> StageSystem:
-    """The same system with ε_j = (ε² + own_j²)^½ for each parameter j.
-
-    For a parameter whose column changes by more than `SUDDEN` from one solve to the next, the centre of a component
-    whose amplitude passes through zero for example, what the equation says does not last for a step.  With `own` the
-    larger of both column norms its anchor weighs at least as much (β_j ≥ ½).
-    """
-    scale = np.ones(own.size) if system.scale is None else system.scale
-    return replace(system, scale=scale * np.hypot(1.0, own / eps))
-
-
-#: Change of a column norm between two solves beyond which its parameter is held; measured in docs/inertia.md.
-SUDDEN = 16.0
 
 #: Smallest ε relative to ‖J‖: where the normal equations of the preconditioner lose all digits, √u.
 FLOOR = 2.0**-26
@@ -286,11 +257,11 @@ def anchored(
     rounds = 1 if anchor is not None or rho == 0 else FIRST_SOLVES
     if anchor is None:
         anchor, rho = np.zeros(system.tangent.columns), 1.0
-    iterations, size = 0, system.tangent.norm(system.rhs)
+    iterations = 0
     for _ in range(rounds):
         start = rho * anchor
         rhs = system.rhs - system.tangent.apply(start)  # also carries NaN of the tangent into the check: 0 · NaN
-        solution = solver.solve(LeastSquares(system.tangent, rhs, eps, system.scale, size))
+        solution = solver.solve(LeastSquares(system.tangent, rhs, eps, system.scale))
         anchor = start + solution.value
         iterations += solution.iterations
     return Velocity(anchor, anchor, solution.defect, iterations)

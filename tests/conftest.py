@@ -7,6 +7,7 @@ rank's traceback in rank 0's report.  A rank that fails while the others wait fo
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -21,6 +22,9 @@ from subprocess import CompletedProcess
 import hypothesis
 import petsc4py
 import pytest
+
+with contextlib.suppress(ImportError):  # before dolfinx, which brings another HDF5 that h5py must not be bound to
+    import h5py  # noqa: F401
 
 petsc4py.init([])  # not sys.argv: pytest's options are not PETSc's
 

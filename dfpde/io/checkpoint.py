@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..collective import together
 from ..errors import CheckpointError
 from ..evolution.state import State
+from ..leastsquares import KeptFactor
 from ..problem import Problem
 from .files import replace
 
@@ -147,6 +148,9 @@ def _encode(value: Any, name: str, arrays: Arrays) -> Any:
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, KeptFactor):
+        parts = [part.name for part in dataclasses.fields(value)]
+        return {"kept": {part: _encode(getattr(value, part), f"{name}.{part}", arrays) for part in parts}}
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         arrays[name] = value
         return {"array": name}
@@ -167,10 +171,11 @@ def _decode(value: Any, arrays: Arrays) -> Any:
     ((kind, content),) = value.items()
     if kind == "array":
         return arrays[content]
-    if kind == "dict":
-        return {key: _decode(entry, arrays) for key, entry in content.items()}
-    entries = [_decode(entry, arrays) for entry in content]
-    return tuple(entries) if kind == "tuple" else entries
+    if kind in ("dict", "kept"):
+        entries = {key: _decode(entry, arrays) for key, entry in content.items()}
+        return entries if kind == "dict" else KeptFactor(**entries)
+    items = [_decode(entry, arrays) for entry in content]
+    return tuple(items) if kind == "tuple" else items
 
 
 def _digest(header: dict[str, Any], arrays: Arrays) -> str:

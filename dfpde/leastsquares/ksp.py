@@ -46,8 +46,9 @@ class KSP:
     Parameters
     ----------
     rtol : float
-        Relative tolerance of the field norm: ‖√W J(δ − δ*)‖ ≲ rtol max(‖r‖, reference) with a good preconditioner,
-        because LSQR then measures the projected residual ‖R⁻ᵀAᵀ(Aδ − r)‖ itself.
+        Relative tolerance of the field norm: ‖√W J(δ − δ*)‖ ≲ rtol ‖r‖ with a good preconditioner, because LSQR then
+        measures the projected residual ‖R⁻ᵀAᵀ(Aδ − r)‖ itself.  It is relative to the increment's r, not to f: an error
+        of rtol ‖f‖ would be up to rtol ‖f‖/ε in a weak direction, and inertia keeps it.
     max_it : int or None
         Most iterations with a fresh preconditioner; None is 2p + 100 (LSQR ends after p in exact arithmetic).
     prefix : str
@@ -94,7 +95,6 @@ class KSP:
             return Solution(np.zeros(p), 0.0, 0, "zero right-hand side", {"rebuilt": False})
         work = self._workspace(system)
         work.load(system)
-        work.tighten(norm, system.reference)
         fresh = self._prepare(system, work)
         reason, iterations, fresh = self._iterate(system, work, fresh)
         if reason == PETSc.KSP.ConvergedReason.DIVERGED_BREAKDOWN and work.own_pc:
@@ -260,14 +260,6 @@ class _Work:
             total = self.operator.reduce(system.tangent.local_adjoint(system.rhs))
             if total is not None:
                 local[:] = total
-
-    def tighten(self, norm: float, reference: float) -> None:
-        """Relative to ‖r‖ what is asked for relative to max(‖r‖, reference); never less than one digit."""
-        self.ksp.setTolerances(rtol=min(0.1, self.rtol * max(1.0, reference / norm)))
-
-    def spent(self, iterations: int) -> bool:
-        """Whether the iterations that the user allows are used up."""
-        return iterations >= self.max_it
 
     def run(self, max_it: int, again: bool = False) -> tuple[int, int]:
         self.ksp.setTolerances(max_it=max_it)

@@ -120,16 +120,12 @@ class LeastSquares:
         Regularization ε ≥ 0, in units of the columns of √W J divided by D.
     scale : (p,) array or None
         Diagonal of D > 0; None is the identity.
-    reference : float
-        Size of what δ is a part of: errors are tolerated relative to max(‖r‖, reference).  In a time step it is
-        ‖f‖_W, because the increment form makes r = f − ρJa small.
     """
 
     tangent: Tangent
     rhs: Array
     eps: float
     scale: Array | None = None
-    reference: float = 0.0
 
     @property
     def comm(self) -> MPI.Comm:
