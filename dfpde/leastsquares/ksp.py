@@ -180,9 +180,11 @@ class KSP:
                 break
             self._rebuild(system)
             fresh = True
-        if fresh:
-            self.preconditioner.refine(system.tangent, last)
         self._lag.count(last)
+        if fresh:
+            quality = self.preconditioner.quality
+            self.preconditioner.refine(system.tangent, last)
+            self._lag.outdated = self.preconditioner.quality != quality
         return reason, total, fresh
 
     def _require(self, reason: int, iterations: int, norm: float, work: _Work, system: LeastSquares) -> None:

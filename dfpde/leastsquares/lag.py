@@ -49,6 +49,8 @@ class Lag:
         Factors so far; 0: none.
     seen : dict
         Age -> iterations when a factor last had that age; ``inf`` where the solve was not finished with it.
+    outdated : bool
+        A better kind of factor is to be had.
     """
 
     build_cost: float = 0.0
@@ -56,13 +58,14 @@ class Lag:
     spent: float = 0.0
     cycles: int = 0
     seen: dict[int, float] = field(default_factory=dict)
+    outdated: bool = False
     eps: float = math.nan
     scale: Array | None = None
     origin: tuple[float, Array] | None = None
 
     def built(self, system: LeastSquares, cost: float) -> None:
         """A fresh factor of this system."""
-        self.build_cost, self.age, self.spent = cost, 0, 0.0
+        self.build_cost, self.age, self.spent, self.outdated = cost, 0, 0.0, False
         self.cycles += 1
         if self.cycles % FORGET == 0:
             self.seen.clear()
@@ -82,7 +85,7 @@ class Lag:
     @property
     def due(self) -> bool:
         """Whether a fresh factor is the better choice for the next solve."""
-        if self.cycles == 0:
+        if self.cycles == 0 or self.outdated:
             return True
         if self.age == 0:
             return False
@@ -110,11 +113,11 @@ class Lag:
     @property
     def counts(self) -> tuple[float, ...]:
         """The numbers of the rule, for a restart."""
-        pairs = [number for item in sorted(self.seen.items()) for number in item]
-        return (self.build_cost, float(self.age), self.spent, float(self.cycles), *map(float, pairs))
+        pairs = [float(number) for item in sorted(self.seen.items()) for number in item]
+        return (self.build_cost, float(self.age), self.spent, float(self.cycles), float(self.outdated), *pairs)
 
     def recall(self, counts: tuple[float, ...]) -> None:
         """Take up the numbers of a restart."""
-        self.build_cost, age, self.spent, cycles, *pairs = counts
-        self.age, self.cycles = int(age), int(cycles)
+        self.build_cost, age, self.spent, cycles, outdated, *pairs = counts
+        self.age, self.cycles, self.outdated = int(age), int(cycles), bool(outdated)
         self.seen = {int(a): k for a, k in zip(pairs[::2], pairs[1::2], strict=True)}

@@ -21,9 +21,12 @@ from .system import LeastSquares, Tangent, stride
 Array = NDArray[Any]
 
 #: Memory rate over dsyrk rate, bytes per flop: what one byte of an iteration costs against one flop of a Gram matrix.
-#: Measured on one core (N = 20 000, p = 500): 22 GB/s in gemv, 48 GFlop/s in dsyrk.  `benchmarks/least_squares.py`
-#: prints both; the rebuild rule is flat around its optimum, so a factor of two either way changes little.
-BYTES_PER_FLOP = 0.46
+#: Measured on one core: 22 GB/s in gemv from memory (N = 20 000, p = 500), 48 GFlop/s in dsyrk; from the cache (N = 4000,
+#: p = 100) 30 GB/s and 20 GFlop/s.  The rules are flat around their optimum, a factor of two changes little.
+BYTES_PER_FLOP, BYTES_PER_FLOP_CACHED = 0.46, 1.5
+
+#: Largest J of a rank that counts as cached.
+CACHE = 16 << 20
 
 
 class Preconditioner(Protocol):
@@ -62,14 +65,14 @@ class Preconditioner(Protocol):
 
 #: Rows for each parameter in the first sampled Gram matrix, c.  What has to be resolved is the effective dimension
 #: tr(G(G + ε²)⁻¹), far below p for redundant parametrizations, so the start is low and `refine` doubles it on demand.
-#: Measured (network p = 569, N = 2000; iterations with a fresh factor, milliseconds of a solve): c = 0.5: 4, 34;
-#: 1: 3, 45; 2 and more (all rows): 2, 60.  Mixture p = 99, N = 4000: 0.5: 4, 1.0; 2: 3, 1.0; all rows: 2, 9.
+#: Measured (p, N; iterations with a fresh factor, milliseconds of a solve): network 569, 2000: c = 0.5: 4, 7.5; all rows:
+#: 2, 15.  Mixture 99, 4000: c = 2.6: 3, 0.9; all rows: 2, 2.2.  Mixture 498, 20 000: c = 0.5: 37; 2.2: 3, 39; 4: 3, 44.
 SAMPLE = 0.5
 
 #: Rows that are never thinned out: their Gram matrix costs less than an iteration's overhead (256 · 32² flops: 6 µs).
 FEW = 256
 
-#: Iterations with the factor of all rows: one, and one or two more for what rounding leaves of it (measured 1 to 3).
+#: Iterations with the factor of all rows (measured: 1 to 3).
 EXACT = 3
 
 
@@ -128,11 +131,11 @@ class GramCholesky:
         return self._cost(n, n / stride(int(n), self._keep(tangent)), tangent.columns)
 
     def refine(self, tangent: Tangent, iterations: int) -> None:
-        """Twice as many rows from now on, where the iterations beyond `EXACT` cost more than all rows would."""
+        """Twice as many rows from now on, where they cost less than the iterations beyond `EXACT` that they may save."""
         n, p = max(1.0, mean_rows(tangent)), tangent.columns
         k = stride(int(n), self._keep(tangent))
-        if k > 1 and iterations - EXACT > self._cost(n, n, p) - self._cost(n, n / k, p):
-            self.sample *= 2
+        if k > 1 and iterations - EXACT > self._cost(n, 2 * n / k, p) - self._cost(n, n / k, p):
+            self.sample = 2 * max(self.sample, n / k * tangent.comm.size / p)
 
     @property
     def quality(self) -> float:
@@ -150,7 +153,8 @@ class GramCholesky:
 
     @staticmethod
     def _cost(n: float, m: float, p: int) -> float:
-        return (m * p**2 + p**3 / 3) * BYTES_PER_FLOP / (16 * n * p + 8 * p**2)
+        ratio = BYTES_PER_FLOP_CACHED if 8 * n * p <= CACHE else BYTES_PER_FLOP
+        return (m * p**2 + p**3 / 3) * ratio / (16 * n * p + 8 * p**2)
 
 
 def mean_rows(tangent: Tangent) -> float:
