@@ -21,8 +21,8 @@ from .system import LeastSquares, Tangent, stride
 Array = NDArray[Any]
 
 #: Memory rate over dsyrk rate, bytes per flop: what one byte of an iteration costs against one flop of a Gram matrix.
-#: Measured on one core: 22 GB/s in gemv from memory (N = 20 000, p = 500), 48 GFlop/s in dsyrk; from the cache (N = 4000,
-#: p = 100) 30 GB/s and 20 GFlop/s.  The rules are flat around their optimum, a factor of two changes little.
+#: Measured on one core: 22 GB/s in gemv from memory (N = 20 000, p = 500), 48 GFlop/s in dsyrk; from the cache
+#: (N = 4000, p = 100) 30 GB/s and 20 GFlop/s.  The rules are flat around their optimum, a factor of two changes little.
 BYTES_PER_FLOP, BYTES_PER_FLOP_CACHED = 0.46, 1.5
 
 #: Largest J of a rank that counts as cached.
@@ -65,8 +65,9 @@ class Preconditioner(Protocol):
 
 #: Rows for each parameter in the first sampled Gram matrix, c.  What has to be resolved is the effective dimension
 #: tr(G(G + ε²)⁻¹), far below p for redundant parametrizations, so the start is low and `refine` doubles it on demand.
-#: Measured (p, N; iterations with a fresh factor, milliseconds of a solve): network 569, 2000: c = 0.5: 4, 7.5; all rows:
-#: 2, 15.  Mixture 99, 4000: c = 2.6: 3, 0.9; all rows: 2, 2.2.  Mixture 498, 20 000: c = 0.5: 37; 2.2: 3, 39; 4: 3, 44.
+#: Measured (p, N; iterations with a fresh factor, milliseconds of a solve): network 569, 2000: c = 0.5: 4, 7.5; all
+#: rows: 2, 15.  Mixture 99, 4000: c = 2.6: 3, 0.9; all rows: 2, 2.2.  Mixture 498, 20 000: c = 0.5: 37;
+#: 2.2: 3, 39; 4: 3, 44.
 SAMPLE = 0.5
 
 #: Rows that are never thinned out: their Gram matrix costs less than an iteration's overhead (256 · 32² flops: 6 µs).
@@ -131,7 +132,7 @@ class GramCholesky:
         return self._cost(n, n / stride(int(n), self._keep(tangent)), tangent.columns)
 
     def refine(self, tangent: Tangent, iterations: int) -> None:
-        """Twice as many rows from now on, where they cost less than the iterations beyond `EXACT` that they may save."""
+        """Twice as many rows from now on, where they cost less than the iterations beyond `EXACT`."""
         n, p = max(1.0, mean_rows(tangent)), tangent.columns
         k = stride(int(n), self._keep(tangent))
         if k > 1 and iterations - EXACT > self._cost(n, 2 * n / k, p) - self._cost(n, n / k, p):
