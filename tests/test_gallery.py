@@ -60,8 +60,8 @@ def test_the_whole_gallery_on_two_ranks(demos, mpirun, tmp_path):
     """The beginning of each run, within the bounds.
 
     Errors are not compared with those on one rank: redundant starts, whose fit has no unique solution, and step control
-    pass rounding on, and on another BLAS the quartic oscillator's error was ten times that of one rank (7e-3, 7e-4), with
-    a bound of 5e-2.  What has to agree between ranks is tested where it is well posed: one solve, a step, the main job.
+    pass rounding on, and on another BLAS the quartic oscillator's error was ten times that of one rank (7e-3, 7e-4),
+    bound 5e-2.  What has to agree between ranks is tested where it is well posed: one solve, a step, the main job.
     """
     done = mpirun(2, [DEMOS / "gallery.py", "--quick", "--stop", "1", "--out", str(tmp_path)], timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
