@@ -7,7 +7,7 @@ Reference: Fourier split steps of fourth order in plain NumPy, those of `schroed
 Relative error after one period:
 
     packets              1      4       9       16
-    ε = 1e-3 (default)   0.60   0.079   0.022   0.0072
+    ε = 1e-3 (default)   0.60   0.079   0.019   0.0093
     ε = 1e-4             0.60   0.078   0.010   0.0056
     Inertia.auto         0.60   0.37    0.15    0.037
 """
