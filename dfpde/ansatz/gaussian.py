@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ParameterError
 from .base import Array, unit
-from .exponential import Block, Exponentials, Jet, shifted
+from .exponential import Block, Exponentials, Jet, exponential, shifted
 from .quadratic import Cholesky
 
 
@@ -113,7 +113,7 @@ class GaussianMixture(_Mixture):
         if tangent:
             slopes = [quadratic.slope(i, order) for i in range(self.factor.size)]
             parameters = self._parameters(exponent, slopes)
-        return Block(np.exp(exponent[unit(self.dim)]), part["amplitudes"], exponent, parameters)
+        return Block(exponential(exponent[unit(self.dim)]), part["amplitudes"], exponent, parameters)
 
 
 class PeriodicGaussianMixture(_Mixture):
@@ -166,7 +166,7 @@ class PeriodicGaussianMixture(_Mixture):
                     exponent[alpha] = exponent.get(alpha, 0) + s * s * derivative
                     slopes[number][alpha] = slopes[number].get(alpha, 0) + 2 * s * derivative
         parameters = self._parameters(exponent, slopes) if tangent else []
-        return Block(np.exp(exponent[unit(self.dim)]), part["amplitudes"], exponent, parameters)
+        return Block(exponential(exponent[unit(self.dim)]), part["amplitudes"], exponent, parameters)
 
 
 def _cosine(y: Array, kappa: float, order: int) -> list[Array]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ParameterError
 from .base import Array, unit
-from .exponential import Block, Exponentials, Jet, shifted
+from .exponential import Block, Exponentials, Jet, exponential, shifted
 from .quadratic import Cholesky
 
 
@@ -126,7 +126,7 @@ class WavePackets(Exponentials):
             if not self.frozen:
                 jets += [_chirp_slope(k, m, y) for k, m in chirp]
                 jets += [quadratic.slope(i, order) for i in range(self.factor.size)]
-        return Block(np.exp(exponent[unit(self.dim)]), None, exponent, list(zip(self._rows(), jets, strict=tangent)))
+        return Block(exponential(exponent[unit(self.dim)]), None, exponent, list(zip(self._rows(), jets, strict=tangent)))
 
     def _rows(self) -> Iterator[slice]:
         """Rows of θ that hold one parameter of every packet, in order."""
