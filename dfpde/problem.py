@@ -252,7 +252,8 @@ def field_rows(ansatz: Ansatz, theta: Array, quadrature: Quadrature, storage: in
         return SparseRows(sparse(theta, x), root)
     if 8 * ansatz.size * root.size <= min(storage, CACHED_BYTES if ansatz.matrix_free else storage):
         with TANGENT:
-            return DenseRows(real_rows(ansatz.tangent(theta, x), 1), root)
+            line = 0 if ansatz.dim > 1 else 2 if np.dtype(ansatz.dtype).kind == "c" else 1
+            return DenseRows(real_rows(ansatz.tangent(theta, x), 1), root, line)
     return MatrixFreeRows(_products(ansatz, theta, x), root, x.shape[1], ansatz.size)
 
 

@@ -126,7 +126,8 @@ class WavePackets(Exponentials):
             if not self.frozen:
                 jets += [_chirp_slope(k, m, y) for k, m in chirp]
                 jets += [quadratic.slope(i, order) for i in range(self.factor.size)]
-        return Block(exponential(exponent[unit(self.dim)]), None, exponent, list(zip(self._rows(), jets, strict=tangent)))
+        rows = list(zip(self._rows(), jets, strict=tangent))
+        return Block(exponential(exponent[unit(self.dim)]), None, exponent, rows)
 
     def _rows(self) -> Iterator[slice]:
         """Rows of θ that hold one parameter of every packet, in order."""

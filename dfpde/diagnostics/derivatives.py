@@ -191,8 +191,8 @@ class _Diagonal(SparseRows):
     def chunks(self, stride: int = 1) -> Iterator[Array]:
         return super().chunks()
 
-    def add_gram(self, gram: Array, stride: int = 1) -> None:
-        super().add_gram(gram)
+    def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> Array:
+        return super().add_gram(gram, y)
 
 
 class _Stacked:

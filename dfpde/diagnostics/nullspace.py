@@ -93,11 +93,17 @@ class ProjectedRows(Rows):
     def adjoint(self, y: Array) -> Array:
         return self.projector.transposed(self.inner.adjoint(y))
 
+    def sweep(self, v: Array, y: Array) -> Array:
+        return self.projector.transposed(self.inner.sweep(self.projector.apply(v), y))
+
     def chunks(self, stride: int = 1) -> Iterator[Array]:
         return self.inner.chunks(stride)
 
-    def add_gram(self, gram: Array, stride: int = 1) -> None:
-        self.inner.add_gram(gram, stride)
+    def sampled(self, y: Array, stride: int = 1) -> Iterator[Array]:
+        return self.inner.sampled(y, stride)
+
+    def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> Array:
+        return self.inner.add_gram(gram, y, stride)
 
     def squared_norms(self) -> Array:
         return self.inner.squared_norms()
@@ -153,18 +159,27 @@ class NullSpace:
         """See `Preconditioner`."""
         return self.inner.build_cost(tangent)
 
-    def refine(self, tangent: Tangent, iterations: int) -> None:
+    @property
+    def gradient(self) -> Array | None:
         """See `Preconditioner`."""
-        self.inner.refine(tangent, iterations)
+        return self.inner.gradient
+
+    def patience(self, tangent: Tangent) -> float:
+        """See `Preconditioner`."""
+        return self.inner.patience(tangent)
+
+    def refine(self, tangent: Tangent, iterations: int) -> bool:
+        """See `Preconditioner`."""
+        return self.inner.refine(tangent, iterations)
 
     @property
-    def quality(self) -> float:
+    def counts(self) -> tuple[float, ...]:
         """See `Preconditioner`."""
-        return self.inner.quality
+        return self.inner.counts
 
-    @quality.setter
-    def quality(self, value: float) -> None:
-        self.inner.quality = value
+    @counts.setter
+    def counts(self, counts: tuple[float, ...]) -> None:
+        self.inner.counts = counts
 
 
 class Constrained:

@@ -8,6 +8,7 @@ matrix JᵀWJ + ε²D².
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from ..errors import SolverError
 from .events import FACTOR, GRAM, SOLVE
 from .lag import KeptFactor, Lag
+from .lsqr import OneSweepLSQR
 from .nystrom import Nystrom
 from .operators import Apply, Normal, Stacked, python_matrix
 from .petsc import PETSc, refuse_unused_options
@@ -26,14 +28,11 @@ from .system import LeastSquares, Solution
 Array = NDArray[Any]
 
 #: KSP types that take a rectangular operator.
-RECTANGULAR = ("lsqr", "cgls")
+RECTANGULAR = ("python", "lsqr", "cgls")
 
 #: Memory of a Gram matrix and its factor (p = 4096) up to which they are the default; beyond it a build takes seconds
 #: (n p² + p³/3 flops), a Nyström sketch of rank k a fraction 4k/p of that.
 GRAM_BYTES = 256 << 20
-
-#: Iterations with a fresh factor before it is looked at: a good one needs fewer (condition number 100: 13 digits).
-PATIENCE = 60
 
 OUT_OF_ITERATIONS = int(PETSc.KSP.ConvergedReason.DIVERGED_MAX_IT)
 
@@ -111,15 +110,16 @@ class KSP:
         """What a restart needs to form the kept preconditioner again; None without one."""
         if self._lag.origin is None:
             return None
-        (t, theta), quality = self._lag.origin, self.preconditioner.quality
-        return KeptFactor(t, theta, self._lag.eps, (quality, *self._lag.counts))
+        (t, theta), counts = self._lag.origin, self.preconditioner.counts
+        return KeptFactor(t, theta, self._lag.eps, (float(len(counts)), *counts, *self._lag.counts))
 
     def restore(self, system: LeastSquares, kept: KeptFactor) -> None:
         """Take up a kept preconditioner: `system` is the one of (kept.t, kept.theta) with ε = kept.eps; collective."""
         self._workspace(system)
-        self.preconditioner.quality = kept.counts[0]
+        own = 1 + int(kept.counts[0])
+        self.preconditioner.counts = kept.counts[1:own]
         self._rebuild(system)
-        self._lag.recall(kept.counts[1:])
+        self._lag.recall(kept.counts[own:])
 
     # -- pieces ---------------------------------------------------------------------------------------------
     def _workspace(self, system: LeastSquares) -> _Work:
@@ -160,31 +160,28 @@ class KSP:
         """
         if not work.own_pc:
             return *work.run(work.max_it), False
-        total, again = 0, False
+        total, again = 0, fresh and work.start(self.preconditioner)
         while True:
-            budget = PATIENCE if fresh else self._lag.budget
-            reason, last = work.run(max(0, min(work.max_it - total, budget)), again)  # LSQR may count one more
+            budget = self.preconditioner.patience(system.tangent) if fresh else self._lag.budget
+            limit = min(work.max_it - total, budget)
+            reason, last = work.run(max(0, math.ceil(limit)), again)  # PETSc's LSQR may count one more
             total += last
             if reason > 0:
                 break
-            quality = self.preconditioner.quality
-            if fresh:
-                self.preconditioner.refine(system.tangent, max(last, PATIENCE))
-            else:
+            better = fresh and self.preconditioner.refine(system.tangent, 2 * last + 1)
+            if not fresh:
                 self._lag.failed()
             again = reason == OUT_OF_ITERATIONS  # otherwise the iterate may be spoilt
-            if fresh and self.preconditioner.quality == quality:  # the best factor there is
+            if fresh and not better:  # the best factor there is
                 if again and total < work.max_it:
                     reason, last = work.run(work.max_it - total, again)
                     total += last
                 break
             self._rebuild(system)
-            fresh = True
+            again, fresh = work.start(self.preconditioner) or again, True
         self._lag.count(last)
-        if fresh:
-            quality = self.preconditioner.quality
-            self.preconditioner.refine(system.tangent, last)
-            self._lag.outdated = self.preconditioner.quality != quality
+        if fresh and total == last:  # the whole solve with one factor
+            self._lag.outdated = self.preconditioner.refine(system.tangent, last)
         return reason, total, fresh
 
     def _require(self, reason: int, iterations: int, norm: float, work: _Work, system: LeastSquares) -> None:
@@ -208,16 +205,8 @@ class KSP:
         self, system: LeastSquares, work: _Work, norm: float, iterations: int, reason: int, rebuilt: bool
     ) -> Solution:
         value = work.solution()
-        d = 1.0 if system.scale is None else system.scale
-        regular = float(system.eps * np.linalg.norm(d * value))
-        total = float(work.ksp.getResidualNorm())
-        square = total**2 - regular**2
-        # The KSP's residual is of the stacked system; the difference is trusted while it keeps half of the digits.
-        happy = reason == PETSc.KSP.ConvergedReason.CONVERGED_HAPPY_BREAKDOWN
-        if happy or not work.rectangular or square < 1e-4 * total**2 or total < 1e-6 * norm:
-            defect = system.tangent.norm(system.tangent.apply(value) - system.rhs)
-        else:
-            defect = float(np.sqrt(square))
+        rows = system.rhs - system.tangent.apply(value) if work.one_sweep is None else work.one_sweep.residual
+        defect = system.tangent.norm(rows[: system.tangent.rows])
         stats = {"rebuilt": rebuilt, "age": self._lag.age, "stored_bytes": system.tangent.stored_bytes}
         return Solution(value, defect, iterations, REASONS.get(reason, str(reason)), stats)
 
@@ -233,7 +222,9 @@ class _Work:
         columns, stacked = (p if first else 0, p), (rows + (p if first else 0), PETSc.DETERMINE)
         ksp = self.ksp = PETSc.KSP().create(MPI.Intracomm(comm))  # petsc4py takes no subclass
         ksp.setOptionsPrefix(config.prefix)
-        ksp.setType("lsqr")
+        ksp.setType("python")
+        one_sweep = OneSweepLSQR(self.operator, lambda y: config.preconditioner.solve(y))
+        ksp.setPythonContext(one_sweep)
         ksp.getPC().setType("python")
         ksp.getPC().setPythonContext(Apply(lambda: config.preconditioner))
         ksp.setTolerances(rtol=config.rtol, atol=1e-300, divtol=1e30, max_it=config.max_it or 2 * p + 100)
@@ -241,6 +232,7 @@ class _Work:
         wide = python_matrix(comm, stacked, columns, self.operator)
         ksp.setOperators(wide, normal)
         ksp.setFromOptions()
+        self.one_sweep = one_sweep if ksp.getType() == "python" else None
         self.rectangular = ksp.getType() in RECTANGULAR
         if not self.rectangular:
             ksp.setOperators(normal, normal)
@@ -250,6 +242,7 @@ class _Work:
         self.b = wide.createVecLeft() if self.rectangular else normal.createVecLeft()
         self.x = normal.createVecRight()
         self._options_checked = False
+        self.norm = 0.0
         self._prefix = config.prefix
 
     def load(self, system: LeastSquares) -> None:
@@ -262,6 +255,15 @@ class _Work:
             total = self.operator.reduce(system.tangent.local_adjoint(system.rhs))
             if total is not None:
                 local[:] = total
+
+    def start(self, preconditioner: Preconditioner) -> bool:
+        """Put the solution from the rows of a fresh factor into x, if there is one; the same answer on all ranks."""
+        gradient = preconditioner.gradient
+        if gradient is None or self.one_sweep is None:
+            return False
+        if self.comm.rank == 0:
+            self.x.getArray()[:] = preconditioner.solve(gradient)
+        return True
 
     def run(self, max_it: int, again: bool = False) -> tuple[int, int]:
         self.ksp.setTolerances(max_it=max_it)

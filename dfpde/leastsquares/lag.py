@@ -14,14 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .sampling import forgetful
 from .system import LeastSquares
 
 Array = NDArray[Any]
-
-#: Cycles after which predictions are forgotten and a factor may grow old again: a useless try costs about one build, so
-#: one in sixteen is 6 % at most.
-FORGET = 16
-
 
 @dataclass(frozen=True, eq=False)
 class KeptFactor:
@@ -67,7 +63,7 @@ class Lag:
         """A fresh factor of this system."""
         self.build_cost, self.age, self.spent, self.outdated = cost, 0, 0.0, False
         self.cycles += 1
-        if self.cycles % FORGET == 0:
+        if forgetful(self.cycles):
             self.seen.clear()
         self.origin = system.tangent.origin
         self.keep(system)
@@ -98,7 +94,7 @@ class Lag:
 
         With that the worst case is twice the best (the ski-rental argument).
         """
-        return max(4, math.ceil(self.build_cost + min(self.seen.get(0, 4.0), 40.0)))
+        return max(2, math.ceil(self.build_cost + min(self.seen.get(0, 4.0), 40.0)))
 
     def keep(self, system: LeastSquares) -> None:
         """The factor now belongs to this ε and D."""

@@ -18,7 +18,8 @@ from scipy.linalg import cholesky, qr, solve_triangular, svd
 
 from ..collective import together
 from ..errors import ParameterError
-from .preconditioners import BYTES_PER_FLOP, mean_rows, refuse_tangent, sum_on_root
+from .preconditioners import refuse_tangent, sum_on_root
+from .sampling import BYTES_PER_FLOP, mean_rows
 from .system import LeastSquares, Tangent
 
 Array = NDArray[Any]
@@ -108,21 +109,32 @@ class Nystrom:
         p, n, k = tangent.columns, max(1.0, mean_rows(tangent)), max(self._last, 1)
         return (4 * n * p * k + 4 * p * k**2) * BYTES_PER_FLOP / (16 * n * p + 16 * p * k)
 
-    def refine(self, tangent: Tangent, iterations: int) -> None:
+    @property
+    def gradient(self) -> None:
+        """None: P⁻¹ is within a factor, 28 in expectation, of the inverse; that is no start."""
+        return None
+
+    def patience(self, tangent: Tangent) -> float:
+        """60 iterations give 13 digits at a condition number of 100."""
+        return 60.0
+
+    def refine(self, tangent: Tangent, iterations: int) -> bool:
         """Twice the rank from now on, if a fresh sketch needed more iterations than it cost, while there is room."""
         limit = min(tangent.columns, self.max_rank or max(self.rank, tangent.columns // 2))
         if self._last < limit and iterations > self.build_cost(tangent):
             self._last = min(limit, 2 * self._last)
+            return True
+        return False
 
     @property
-    def quality(self) -> float:
+    def counts(self) -> tuple[float, ...]:
         """Rank of the next build, at least."""
-        return float(self._last)
+        return (float(self._last),)
 
-    @quality.setter
-    def quality(self, value: float) -> None:
+    @counts.setter
+    def counts(self, counts: tuple[float, ...]) -> None:
         """Taken up at a restart."""
-        self._last = int(value)
+        self._last = int(counts[0])
 
     def _covers(self, eps2: float) -> bool:
         """k ≥ 3 d_eff + 1 with d_eff of the sketch, or eigenvalues resolved down to ε²."""

@@ -36,28 +36,54 @@ class Stacked:
         """The parameter vector of rank 0 on all ranks."""
         v: Array = x.getArray(readonly=True)
         if self.comm.size > 1:
-            v = v.copy() if self.first else np.empty(self.p)
-            self.comm.Bcast(v, root=0)
+            v = self.share(v.copy() if self.first else np.empty(self.p))
         return v
+
+    def share(self, numbers: Array) -> Array:
+        """The array of rank 0 on all ranks, in place."""
+        if self.comm.size > 1:
+            self.comm.Bcast(numbers, root=0)
+        return numbers
 
     def reduce(self, local: Array) -> Array | None:
         """Sum over ranks on rank 0, None elsewhere."""
         return sum_on_root(local, self.comm)
 
+    def collect(self, gradient: Array, *numbers: float) -> tuple[Any, ...] | None:
+        """Sums of a parameter vector and a few numbers on rank 0, in one reduction; None elsewhere."""
+        if self.comm.size == 1:
+            return (gradient, *numbers)
+        total = self.reduce(np.concatenate([gradient, numbers]))
+        return None if total is None else (total[: self.p], *total[self.p :])
+
+    def forward(self, v: Array) -> Array:
+        """The local rows of A v."""
+        return np.concatenate([self.tangent.apply(v), self.diagonal * v if self.first else []])
+
+    def backward(self, rows: Array) -> Array:
+        """This rank's part of Aᵀ rows."""
+        local = self.tangent.local_adjoint(rows[: self.rows])
+        if self.first:
+            local += self.diagonal * rows[self.rows :]
+        return local
+
+    def sweep(self, v: Array, rows: Array) -> tuple[Array, Array]:
+        """y = A v − rows and this rank's part of Aᵀy, in one sweep over the tangent; `rows` becomes y."""
+        local = self.tangent.sweep(v, rows[: self.rows])
+        if self.first:
+            rest = rows[self.rows :]
+            np.subtract(self.diagonal * v, rest, out=rest)
+            local += self.diagonal * rest
+        return rows, local
+
     def mult(self, mat: Any, x: Any, y: Any) -> None:
         """y = A x (called by PETSc)."""
-        v = self.spread(x)
-        out = y.getArray()
-        out[: self.rows] = self.tangent.apply(v)
-        if self.first:
-            np.multiply(self.diagonal, v, out=out[self.rows :])
+        y.getArray()[:] = self.forward(self.spread(x))
 
     def multTranspose(self, mat: Any, y: Any, x: Any) -> None:
         """x = Aᵀ y (called by PETSc)."""
-        rows: Array = y.getArray(readonly=True)
-        total = self.reduce(self.tangent.local_adjoint(rows[: self.rows]))
+        total = self.reduce(self.backward(y.getArray(readonly=True)))
         if total is not None:
-            total += self.diagonal * rows[self.rows :]
             x.getArray()[:] = total
 
 

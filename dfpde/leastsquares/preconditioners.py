@@ -16,17 +16,10 @@ from scipy.linalg.lapack import dpotrf, dpotrs, dtpttr, dtrttp
 
 from ..collective import together
 from ..errors import NonFiniteError, SolverError
-from .system import LeastSquares, Tangent, stride
+from .sampling import SAMPLE, Sampling, mean_rows
+from .system import LeastSquares, Tangent
 
 Array = NDArray[Any]
-
-#: Memory rate over dsyrk rate, bytes per flop: what one byte of an iteration costs against one flop of a Gram matrix.
-#: Measured on one core: 22 GB/s in gemv from memory (N = 20 000, p = 500), 48 GFlop/s in dsyrk; from the cache
-#: (N = 4000, p = 100) 30 GB/s and 20 GFlop/s.  The rules are flat around their optimum, a factor of two changes little.
-BYTES_PER_FLOP, BYTES_PER_FLOP_CACHED = 0.46, 1.5
-
-#: Largest J of a rank that counts as cached.
-CACHE = 16 << 20
 
 
 class Preconditioner(Protocol):
@@ -48,54 +41,51 @@ class Preconditioner(Protocol):
         """Cost of `build` in iterations of the solver (one product with J and one with Jᵀ); collective."""
         ...
 
-    def refine(self, tangent: Tangent, iterations: int) -> None:
-        """Told that a fresh build needed so many iterations: the next one may be made better; collective."""
+    @property
+    def gradient(self) -> Array | None:
+        """(√W J)ᵀ r of the last build, from the rows it took: P⁻¹ times it starts the solve.
+
+        The sum over ranks on rank 0, something on the others; None on all ranks where P⁻¹ is no approximate inverse.
+        """
+        ...
+
+    def patience(self, tangent: Tangent) -> float:
+        """Iterations with a fresh build after which a better one should be tried; infinite if there is none."""
+        ...
+
+    def refine(self, tangent: Tangent, iterations: int) -> bool:
+        """Told that a fresh build needed so many iterations: whether the next one will be a better one; collective."""
         ...
 
     @property
-    def quality(self) -> float:
-        """What `refine` changes, as a number for restarts."""
+    def counts(self) -> tuple[float, ...]:
+        """What `refine` changes, as numbers for restarts."""
         ...
 
-    @quality.setter
-    def quality(self, value: float) -> None:
+    @counts.setter
+    def counts(self, counts: tuple[float, ...]) -> None:
         """Taken up at a restart."""
         ...
-
-
-#: Rows for each parameter in the first sampled Gram matrix, c.  What has to be resolved is the effective dimension
-#: tr(G(G + ε²)⁻¹), far below p for redundant parametrizations, so the start is low and `refine` doubles it on demand.
-#: Measured (p, N; iterations with a fresh factor, milliseconds of a solve): network 569, 2000: c = 0.5: 4, 7.5; all
-#: rows: 2, 15.  Mixture 99, 4000: c = 2.6: 3, 0.9; all rows: 2, 2.2.  Mixture 498, 20 000: c = 0.5: 37;
-#: 2.2: 3, 39; 4: 3, 44.
-SAMPLE = 0.5
-
-#: Rows that are never thinned out: their Gram matrix costs less than an iteration's overhead (256 · 32² flops: 6 µs).
-FEW = 256
-
-#: Iterations with the factor of all rows (measured: 1 to 3).
-EXACT = 3
 
 
 class GramCholesky:
     """Cholesky factor of JᵀWJ + ε²D², the Gram matrix accumulated by chunks and summed over ranks.
 
-    Where rows are many more than parameters, every k-th row is enough for a preconditioner: a coarser quadrature of the
-    same norm, m = c p rows and m p² flops instead of n p² (sketch-and-precondition, as in Blendenpik: Avron,
-    Maymounkov, Toledo 2010).  Where that costs more iterations than it saves, later factors keep twice as many rows.
+    Where rows are many more than parameters, every k-th row is enough for a preconditioner: see `Sampling`.
 
     Only the lower triangle travels: p(p+1)/2 numbers, once for each build.
 
     Parameters
     ----------
     sample : float
-        Rows kept for each parameter, c; ``inf`` keeps all.
+        Rows kept for each parameter to begin with, c; ``inf`` keeps all.
     """
 
     def __init__(self, sample: float = SAMPLE) -> None:
-        self.sample = sample
+        self.sampling = Sampling(sample)
         self._gram: Array | None = None
         self._factor: Array | None = None
+        self._gradient: Array | None = None
 
     def build(self, system: LeastSquares) -> None:
         """Gram matrix of this tangent, and its factor.
@@ -106,11 +96,11 @@ class GramCholesky:
             NaN or infinity in the tangent (on all ranks; names columns).
         """
         comm = system.comm
-        gram = _reduce_lower(system.tangent.local_gram(self._keep(system.tangent)), comm)
+        gram, gradient = _reduce(*system.tangent.local_normal(system.rhs, self.sampling.keep(system.tangent)), comm)
         finite = gram is None or bool(np.isfinite(np.sum(np.diag(gram))))
         if not (comm.bcast(finite) if comm.size > 1 else finite):
             refuse_tangent(system.tangent)
-        self._gram = gram
+        self._gram, self._gradient = gram, gradient
         self.shift(system)
 
     def shift(self, system: LeastSquares) -> None:
@@ -127,41 +117,30 @@ class GramCholesky:
         return solution
 
     def build_cost(self, tangent: Tangent) -> float:
-        """Flops m p² + p³/3 against the 16 n p + 8 p² bytes of an iteration; n rows of a rank, m of them kept."""
-        n = max(1.0, mean_rows(tangent))
-        return self._cost(n, n / stride(int(n), self._keep(tangent)), tangent.columns)
-
-    def refine(self, tangent: Tangent, iterations: int) -> None:
-        """Twice as many rows from now on, where they cost less than the iterations beyond `EXACT`."""
-        n, p = max(1.0, mean_rows(tangent)), tangent.columns
-        k = stride(int(n), self._keep(tangent))
-        if k > 1 and iterations - EXACT > self._cost(n, 2 * n / k, p) - self._cost(n, n / k, p):
-            self.sample = 2 * max(self.sample, n / k * tangent.comm.size / p)
+        """Flops of the sampled Gram matrix and its factor against the bytes of an iteration."""
+        return self.sampling.cost(tangent, max(1.0, mean_rows(tangent)))
 
     @property
-    def quality(self) -> float:
-        """Rows kept for each parameter."""
-        return self.sample
+    def gradient(self) -> Array | None:
+        """(√W J)ᵀ r by the coarser quadrature of the Gram matrix."""
+        return self._gradient
 
-    @quality.setter
-    def quality(self, value: float) -> None:
-        """Taken up at a restart."""
-        self.sample = value
+    def patience(self, tangent: Tangent) -> float:
+        """See `Sampling`; collective."""
+        return self.sampling.patience(tangent)
 
-    def _keep(self, tangent: Tangent) -> float:
-        """Rows kept of each block on a rank."""
-        return max(FEW, self.sample * tangent.columns) / tangent.comm.size
+    def refine(self, tangent: Tangent, iterations: int) -> bool:
+        """Choose the rows of the next build, see `Sampling`."""
+        return self.sampling.learn(tangent, iterations)
 
-    @staticmethod
-    def _cost(n: float, m: float, p: int) -> float:
-        ratio = BYTES_PER_FLOP_CACHED if 8 * n * p <= CACHE else BYTES_PER_FLOP
-        return (m * p**2 + p**3 / 3) * ratio / (16 * n * p + 8 * p**2)
+    @property
+    def counts(self) -> tuple[float, ...]:
+        """See `Sampling`."""
+        return self.sampling.counts
 
-
-def mean_rows(tangent: Tangent) -> float:
-    """Rows of an average rank; collective."""
-    comm = tangent.comm
-    return float(comm.allreduce(tangent.rows)) / comm.size if comm.size > 1 else float(tangent.rows)
+    @counts.setter
+    def counts(self, counts: tuple[float, ...]) -> None:
+        self.sampling.recall(counts)
 
 
 def sum_on_root(local: Array, comm: MPI.Comm) -> Array | None:
@@ -175,12 +154,13 @@ def sum_on_root(local: Array, comm: MPI.Comm) -> Array | None:
     return None
 
 
-def _reduce_lower(gram: Array, comm: MPI.Comm) -> Array | None:
-    """Sum of the lower triangles on rank 0, packed on the wire; None elsewhere."""
+def _reduce(gram: Array, gradient: Array, comm: MPI.Comm) -> tuple[Array | None, Array]:
+    """Sums on rank 0, the lower triangle and the vector packed on the wire; elsewhere None and the rank's own."""
     if comm.size == 1:
-        return gram
-    packed = sum_on_root(dtrttp(gram, uplo="L")[0], comm)
-    return None if packed is None else np.asarray(dtpttr(len(gram), packed, uplo="L")[0])
+        return gram, gradient
+    p = len(gradient)
+    packed = sum_on_root(np.concatenate([dtrttp(gram, uplo="L")[0], gradient]), comm)
+    return (None, gradient) if packed is None else (np.asarray(dtpttr(p, packed[:-p], uplo="L")[0]), packed[-p:])
 
 
 def shifted_cholesky(gram: Array, diagonal: Array) -> Array:

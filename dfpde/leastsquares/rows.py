@@ -47,10 +47,13 @@ class Rows(ABC):
     ----------
     rows, columns : int
         Local real rows, and parameters p.
+    line : int
+        1 where the rows follow points on a line, 2 where pairs (Re, Im) of rows do, else 0.
     """
 
     rows: int
     columns: int
+    line: int = 0
 
     @abstractmethod
     def apply(self, v: Array) -> Array:
@@ -59,6 +62,11 @@ class Rows(ABC):
     @abstractmethod
     def adjoint(self, y: Array) -> Array:
         """(√W J)ᵀ y, shape (p,): this rank's contribution."""
+
+    def sweep(self, v: Array, y: Array) -> Array:
+        """y <- √W J v − y in place, and (√W J)ᵀ of it, shape (p,): one iteration of LSQR."""
+        np.subtract(self.apply(v), y, out=y)
+        return self.adjoint(y)
 
     @abstractmethod
     def chunks(self, stride: int = 1) -> Iterator[Array]:
@@ -76,10 +84,23 @@ class Rows(ABC):
         """Bytes held for the tangent (0 when it is never stored)."""
         return 0
 
-    def add_gram(self, gram: Array, stride: int = 1) -> None:
-        """gram += (√W J)ᵀ √W J in the lower triangle of a Fortran-ordered (p, p) array; stride as in `chunks`."""
+    def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> Array:
+        """gram += (√W J)ᵀ √W J in the lower triangle of a Fortran-ordered (p, p) array; stride as in `chunks`.
+
+        Returns (√W J)ᵀ y from the same rows, shape (p,); zero without y.
+        """
+        gradient = np.zeros(self.columns)
+        parts = None if y is None else self.sampled(y, stride)
         for chunk in self.chunks(stride):
             dsyrk(1.0, chunk.T, beta=1.0, c=gram, trans=1, lower=1, overwrite_c=1)
+            if parts is not None:
+                gradient += chunk @ next(parts)
+        return gradient
+
+    def sampled(self, y: Array, stride: int = 1) -> Iterator[Array]:
+        """The entries of y (rows,) that go with `chunks`, times √k."""
+        for part in _pieces(self.rows, 8 * self.columns, stride):
+            yield np.sqrt(stride) * y[part]
 
     def squared_norms(self) -> Array:
         """Squared norms of the columns of √W J, shape (p,): this rank's contribution."""
@@ -87,6 +108,21 @@ class Rows(ABC):
         for chunk in self.chunks():
             total += np.einsum("ij,ij->i", chunk, chunk)
         return total
+
+
+def stride(rows: int, keep: float, line: int = 0) -> int:
+    """The largest k for which every k-th of `rows` rows leaves at least `keep`; 1 keeps all.
+
+    Odd, so that pairs Re, Im are mixed, and grids of more dimensions are thinned along all axes.  On a line a divisor
+    of the number of rows comes first, where one lies within a factor of two: equispaced points of a periodic problem
+    stay equispaced, and the coarser quadrature keeps its spectral accuracy.
+    """
+    k = max(1, int(rows / keep)) if keep > 0 else 1
+    if line:
+        for divisor in range(k, k // 2, -1):
+            if rows % divisor == 0 and (line == 1 or divisor % 2):
+                return divisor
+    return k - 1 + k % 2
 
 
 def _pieces(count: int, bytes_each: int, stride: int = 1) -> Iterator[slice]:
@@ -98,9 +134,10 @@ def _pieces(count: int, bytes_each: int, stride: int = 1) -> Iterator[slice]:
 class DenseRows(Rows):
     """Stored tangent: `tangent` (p, rows), C order, as an ansatz returned it, and `root` (rows,) = √w."""
 
-    def __init__(self, tangent: Array, root: Array) -> None:
+    def __init__(self, tangent: Array, root: Array, line: int = 0) -> None:
         self.tangent = tangent
         self.root = root
+        self.line = line
         self.columns, self.rows = tangent.shape
 
     @property
@@ -115,6 +152,16 @@ class DenseRows(Rows):
     def adjoint(self, y: Array) -> Array:
         product: Array = self.tangent @ (self.root * y)
         return product
+
+    def sweep(self, v: Array, y: Array) -> Array:
+        total = np.zeros(self.columns)
+        for part in _pieces(self.rows, 8 * self.columns):
+            block, root, rows = self.tangent[:, part], self.root[part], y[part]
+            forward = v @ block
+            forward *= root
+            np.subtract(forward, rows, out=rows)
+            total += block @ (root * rows)
+        return total
 
     def chunks(self, stride: int = 1) -> Iterator[Array]:
         for part in _pieces(self.rows, 8 * self.columns, stride):
@@ -150,9 +197,10 @@ class SparseRows(Rows):
     def dense(self) -> Array:
         return np.asarray(self.tangent.toarray())
 
-    def add_gram(self, gram: Array, stride: int = 1) -> None:
+    def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> Array:
         """Sparse products are cheap: all rows, whatever the stride."""
         gram += np.tril((self.tangent.T @ self.tangent).toarray())
+        return np.zeros(self.columns) if y is None else self.adjoint(y)
 
     def squared_norms(self) -> Array:
         return np.asarray(self.tangent.power(2).sum(axis=0)).reshape(-1)
@@ -187,10 +235,11 @@ class MetricRows(Rows):
     def dense(self) -> Array:
         return np.asarray(self.root @ self.tangent.T)
 
-    def add_gram(self, gram: Array, stride: int = 1) -> None:
+    def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> Array:
         """Jᵀ M J from all nodes, whatever the stride: R alone has no coarser quadrature."""
         for part in _pieces(self.mass.shape[0], 8 * self.columns):
             gram += self.tangent[:, part] @ (self.mass[part] @ self.tangent.T)
+        return np.zeros(self.columns) if y is None else self.adjoint(y)
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,6 +289,16 @@ class MatrixFreeRows(Rows):
             total += chunk @ self._select(y, part).reshape(-1)
         return total
 
+    def sweep(self, v: Array, y: Array) -> Array:
+        if self.products.jvp is not None or self.products.vjp is not None:
+            return super().sweep(v, y)
+        total = np.zeros(self.columns)
+        for part, chunk in self._weighted():
+            rows = self._select(y, part)
+            np.subtract((v @ chunk).reshape(rows.shape), rows, out=rows)
+            total += chunk @ rows.reshape(-1)
+        return total
+
     def chunks(self, stride: int = 1) -> Iterator[Array]:
         for _, chunk in self._weighted(stride):
             yield chunk
@@ -253,8 +312,15 @@ class MatrixFreeRows(Rows):
             by_point[:, :, part] = chunk.reshape(by_point[:, :, part].shape)
         return matrix.T
 
+    def sampled(self, y: Array, stride: int = 1) -> Iterator[Array]:
+        for part in self._parts(stride):
+            yield np.sqrt(stride) * self._select(y, part).reshape(-1)
+
+    def _parts(self, stride: int) -> Iterator[slice]:
+        return _pieces(self.points, 8 * self.columns * self._per_point, stride)
+
     def _weighted(self, stride: int = 1) -> Iterator[tuple[slice, Array]]:
-        for part in _pieces(self.points, 8 * self.columns * self._per_point, stride):
+        for part in self._parts(stride):
             chunk = self.products.columns_at(part)
             chunk *= np.sqrt(stride) * self._select(self.root, part).reshape(-1)
             yield part, chunk

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..collective import together
 from ..errors import DfpdeError, NonFiniteError, ParameterError, ShapeError
-from .rows import Rows
+from .rows import Rows, stride
 
 Array = NDArray[Any]
 
@@ -68,19 +68,35 @@ class Tangent:
             start += block.rows
         return total
 
+    def sweep(self, v: Array, y: Array) -> Array:
+        """y <- √W J v − y on the local rows, and this rank's part of (√W J)ᵀ of it (p,); no communication."""
+        total = np.zeros(self.columns)
+        start = 0
+        for block in self.blocks:
+            total += block.sweep(v, y[start : start + block.rows])
+            start += block.rows
+        return total
+
     def adjoint(self, y: Array) -> Array:
         """(√W J)ᵀ y summed over ranks, shape (p,); collective."""
         return self._sum(self.local_adjoint(y))
 
     def local_gram(self, keep: float = np.inf) -> Array:
-        """This rank's part of JᵀWJ: lower triangle of a Fortran-ordered (p, p) array; no communication.
+        """This rank's part of JᵀWJ: lower triangle of a Fortran-ordered (p, p) array; no communication."""
+        return self.local_normal(None, keep)[0]
 
-        From all rows, or from about `keep` rows of each block (every k-th, k odd so that pairs Re, Im are mixed).
+    def local_normal(self, y: Array | None, keep: float = np.inf) -> tuple[Array, Array]:
+        """This rank's parts of JᵀWJ, as `local_gram`, and (√W J)ᵀ y, shape (p,); no communication.
+
+        From all rows, or from about `keep` rows of each block (every k-th, see `stride`).
         """
-        gram = np.zeros((self.columns, self.columns), order="F")
+        gram, gradient = np.zeros((self.columns, self.columns), order="F"), np.zeros(self.columns)
+        start = 0
         for block in self.blocks:
-            block.add_gram(gram, stride(block.rows, keep))
-        return gram
+            part = None if y is None else y[start : start + block.rows]
+            gradient += block.add_gram(gram, part, stride(block.rows, keep, block.line))
+            start += block.rows
+        return gram, gradient
 
     def column_norms(self) -> Array:
         """‖√W J e_j‖, shape (p,); collective."""
@@ -98,12 +114,6 @@ class Tangent:
         if self.comm.size > 1:
             self.comm.Allreduce(MPI.IN_PLACE, local)
         return local
-
-
-def stride(rows: int, keep: float) -> int:
-    """The largest odd k for which every k-th of `rows` rows leaves at least `keep`; 1 keeps all."""
-    k = int(rows / keep) if keep > 0 else 1
-    return max(1, k - 1 + k % 2)
 
 
 @dataclass(frozen=True, eq=False)
