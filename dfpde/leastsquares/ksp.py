@@ -261,8 +261,9 @@ class _Work:
         gradient = preconditioner.gradient
         if gradient is None or self.one_sweep is None:
             return False
+        local = self.x.getArray()  # on all ranks: PETSc keeps a norm of x until somebody asks for its array
         if self.comm.rank == 0:
-            self.x.getArray()[:] = preconditioner.solve(gradient)
+            local[:] = preconditioner.solve(gradient)
         return True
 
     def run(self, max_it: int, again: bool = False) -> tuple[int, int]:
@@ -291,8 +292,9 @@ class _Work:
                 correction = self.comm.bcast(correction, root=0)
             square = float(gradient @ correction)
             if 0 <= square <= (self.rtol * norm) ** 2:
+                local = self.x.getArray()
                 if self.comm.rank == 0:
-                    self.x.getArray()[:] = x
+                    local[:] = x
                 return int(PETSc.KSP.ConvergedReason.CONVERGED_HAPPY_BREAKDOWN)
             x = x + correction
         return int(PETSc.KSP.ConvergedReason.DIVERGED_BREAKDOWN)

@@ -133,8 +133,9 @@ class OneSweepLSQR:
             iteration += 1
             if recurrence is not None and total is not None:
                 message = recurrence.message(recurrence.step(*total))
+        local = x.getArray()  # on all ranks: PETSc keeps a norm of x until somebody asks for its array
         if recurrence is not None:
-            x.getArray()[:] = recurrence.x
+            local[:] = recurrence.x
         reason = int(message[0])
         ksp.setConvergedReason(int(Reason.DIVERGED_MAX_IT) if reason == GOING_ON else reason)
 
