@@ -54,7 +54,7 @@ def one(make, *args, **options):
     return lambda: [make(*args, **options)]
 
 
-#: Burgers in a metric where Tikhonov fails: 1 for amplitudes and centres, 0.2 for scales (docs/inertia.md: 0.45 to 0.05).
+#: Burgers in a metric where Tikhonov fails: 1 for amplitudes and centres, 0.2 for scales (others: docs/inertia.md).
 BURGERS = "Burgers 30, D_s = 0.2"
 
 PROBLEMS = {

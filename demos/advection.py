@@ -20,6 +20,7 @@ from scipy.linalg import expm
 import dfpde as df
 
 Case = tuple[df.Problem, df.State, Callable[[float, np.ndarray], np.ndarray]]
+KEYS = ("error", "error_end", "bound_end", "bound_holds", "steps", "rejected")
 FLOW = {2: np.array([[0.0, -1.0], [2.0, 0.0]]), 3: np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)}
 
 
@@ -78,9 +79,10 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = {}
         runs = {}
         for name, (problem, start, exact) in cases.items():
-            runs[name] = march(problem, start, until, exact, options, outputs=10)
+            growth = 0.25 if name == "1D" else 0.0  # ℓ = ½ max div b, as ⟨−b·∇e, e⟩ = ½ ∫ (div b) e²
+            runs[name] = march(problem, start, until, exact, options, outputs=10, growth=growth)
             full = report(f"advection, {name}", runs[name], comm)
-            result |= {f"{key}_{name}": full[key] for key in ("error", "steps", "rejected")}
+            result |= {f"{key}_{name}": full[key] for key in KEYS}
             result["seconds"] = result.get("seconds", 0.0) + full["seconds"]
 
         def draw(shown: Any) -> None:
@@ -99,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             axes[1].set_title(f"2D, t = {state.t:.3g}", fontsize=9)
             for name, run in runs.items():
                 errors(axes[2], run)
-                axes[2].lines[-1].set_label(name)
+                axes[2].lines[-2].set_label(name)
             axes[2].legend(fontsize=8)
 
         figure(options.out / "advection.png", comm, draw, figsize=(10, 3.4))

@@ -19,6 +19,7 @@ from mpi4py import MPI
 from scipy.linalg import expm
 
 import dfpde as df
+from dfpde.diagnostics import growth_rate
 
 D = 0.4
 RADIUS = 2.6  # of the domain; at its rim u is below 1e-8
@@ -82,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         guess = ansatz.pack(amplitudes=np.zeros(n), centers=centers, scales=np.broadcast_to(scales, (n, 3)))
         exact = Reference(until, outputs)
         start = fitted(problem, guess, lambda x: exact(0.0, x), iterations=20)
-        run = march(problem, start, until, exact, options, outputs)
+        run = march(problem, start, until, exact, options, outputs, growth=lambda t, state: growth_rate(problem, state))
         writer = df.ParaViewWriter(options.out / "fokker_planck", disk)
         for state in run.states:
             writer.write(state.t, u=problem.field(state)(RADIUS * writer.x))

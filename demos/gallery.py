@@ -1,4 +1,6 @@
-"""Runs the whole gallery and prints one table: asked tolerance, true error, steps, rejections, seconds.
+"""Runs the whole gallery and prints one table: asked tolerance, true error, its bound, steps, rejections, seconds.
+
+Certified: the a posteriori bound of the error at the end, for linear problems (``dfpde.diagnostics.Certificate``).
 
     python demos/gallery.py [--quick] [--rtol 1e-4] [--only burgers kdv] [options of the demos]
 
@@ -33,14 +35,13 @@ NAMES = (
 )
 
 
-def rows(name: str, result: dict[str, Any]) -> list[tuple[str, Any, Any, Any]]:
-    """(label, error, steps, rejected) of a demo's runs."""
-    if name == "advection":
-        keys = ("error", "steps", "rejected")
-        return [(f"{name} {d}D", *(result[f"{key}_{d}D"] for key in keys)) for d in (1, 2, 3)]
-    if name == "collapse":
-        return [(key, error, "fixed", "") for key, error in result.items() if key.endswith(("_inertia", "_tikhonov"))]
-    return [(name, result["error"], result["steps"], result["rejected"])]
+def rows(name: str, result: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """(label, error over space-time, error at the end, its bound or None, steps, rejected) of a demo's runs."""
+    keys = ("error", "error_end", "bound_end", "steps", "rejected")
+    runs = {"advection": ("1D", "2D", "3D"), "collapse": [key[6:] for key in result if key.startswith("steps_")]}
+    if name in runs:
+        return [(f"{name} {run}", *(result.get(f"{key}_{run}") for key in keys)) for run in runs[name]]
+    return [(name, *(result.get(key) for key in keys))]
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
@@ -51,11 +52,15 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     rtol = rest[rest.index("--rtol") + 1] if "--rtol" in rest else "1e-4"
     results = {name: importlib.import_module(name).main(rest) for name in options.only}
     if MPI.COMM_WORLD.rank == 0:
-        print("\n| problem | tolerance of a step | relative L² error | steps | rejected | seconds |")
-        print("|---|---|---|---|---|---|")
+        titles = ("problem", "tolerance of a step", "relative L² error", "at the end", "certified", "steps", "rejected",
+                  "seconds")  # fmt: skip
+        print(f"\n| {' | '.join(titles)} |\n{'|---' * len(titles)}|")
         for name, result in results.items():
-            for label, error, steps, rejected in rows(name, result):
-                print(f"| {label} | {rtol} | {error:.1e} | {steps} | {rejected} | {result['seconds']:.1f} |")
+            asked = "fixed steps" if name == "collapse" else rtol
+            for label, error, end, bound, steps, rejected in rows(name, result):
+                certified = "" if bound is None else f"{bound:.1e}"
+                print(f"| {label} | {asked} | {error:.1e} | {end:.1e} | {certified} | {steps} | {rejected} |"
+                      f" {result['seconds']:.1f} |")  # fmt: skip
         print(json.dumps(results, default=float))
     return results
 

@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         problem = df.Problem(ansatz, quadrature, schroedinger)
         exact = SplitStep(until, 20)
         start = df.fit(problem, initial, packets(ansatz, quadrature), max_iterations=60)
-        run = march(problem, start, until, exact, options)
+        run = march(problem, start, until, exact, options, growth=0.0)
         norms = [quadrature.norm(problem.field(state).value) for state in run.states]
 
         def draw(shown: Any) -> None:

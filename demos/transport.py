@@ -21,6 +21,7 @@ from scipy.interpolate import CubicSpline
 import dfpde as df
 
 WIDTH = 8e-3 * np.pi
+LIPSCHITZ = 0.5 * (0.6 * 3 * np.pi + 0.8 * 0.3 * 2 * np.pi)  # ℓ = ½ max div c, as ⟨−c·∇e, e⟩ = ½ ∫ (div c) e²
 
 
 def speed_x(x: np.ndarray) -> np.ndarray:
@@ -82,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         scales = np.full((n, 2), np.sqrt(2 / WIDTH) * 1.1)
         guess = ansatz.pack(amplitudes=np.zeros(n), centers=centers, scales=scales)
         start = fitted(problem, guess, initial, iterations=30)
-        run = march(problem, start, until, exact, options, outputs=10)
+        run = march(problem, start, until, exact, options, outputs=10, growth=LIPSCHITZ)
 
         def draw(shown: Any) -> None:
             axes = shown.subplots(1, 3)

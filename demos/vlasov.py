@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         scales = np.broadcast_to(ansatz.scales(np.eye(2) * 0.4 * WIDTH**2), (n, 3))
         guess = ansatz.pack(amplitudes=np.zeros(n), centers=centers, scales=scales)
         start = fitted(problem, guess, initial, iterations=30)
-        run = march(problem, start, until, exact, options, outputs=10)
+        run = march(problem, start, until, exact, options, outputs=10, growth=0.0)
 
         def draw(shown: Any) -> None:
             axes = shown.subplots(1, 3)
