@@ -5,8 +5,8 @@
     collision  p_t = q_x, q_t = p_x, two Gaussians each, that meet at t = 2: their tangents coincide
 
 Sines and collision after Raviola and Peherstorfer, arXiv 2605.00284, A.2 and A.1; there u_tt = u_xx, written here for
-(p, q) = (u_x, u_t).  References: closed forms.  Each is run with inertia and with Tikhonov regularization of the
-same size; the difference is the point.
+(p, q) = (u_x, u_t).  References: closed forms.  Each is run with automatic inertia and step control, and at fixed steps
+with inertia and with Tikhonov regularization of the same size; the difference is the point.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from common import Run, arguments, figure, march, report
+from common import Run, arguments, figure, march, regularization, report
 from mpi4py import MPI
 
 import dfpde as df
@@ -102,8 +102,12 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         for case in (cubic, sines, collision):
             problem, start, until, exact = case(comm)
             runs[case.__name__] = []
-            for name, inertia in (("inertia", df.Inertia.per_step(EPS, RHO)), ("tikhonov", df.Tikhonov(EPS))):
-                choices = {"inertia": inertia, "controller": df.Fixed(dt), "integrator": df.RK4}
+            fixed = {"controller": df.Fixed(dt), "integrator": df.RK4}
+            for name, choices in (
+                ("auto", {"inertia": regularization(options)}),
+                ("inertia", {"inertia": df.Inertia.per_step(EPS, RHO), **fixed}),
+                ("tikhonov", {"inertia": df.Tikhonov(EPS), **fixed}),
+            ):
                 growth = -1.0 if case is sines else 0.0
                 run = march(problem, start, until, exact, options, outputs=40, growth=growth, **choices)
                 runs[case.__name__].append(run)
@@ -113,8 +117,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
                 result["seconds"] = result.get("seconds", 0.0) + full["seconds"]
 
         def draw(shown: Any) -> None:
-            for axis, (name, both) in zip(shown.subplots(1, 3), runs.items(), strict=True):
-                for label, run in zip(("inertia", "Tikhonov"), both, strict=True):
+            for axis, (name, each) in zip(shown.subplots(1, 3), runs.items(), strict=True):
+                for label, run in zip(("automatic", "inertia", "Tikhonov"), each, strict=True):
                     axis.semilogy(run.times, run.errors / run.norms.max() + 1e-16, label=label)
                 axis.set_title(name)
                 axis.set_xlabel("t")

@@ -228,7 +228,7 @@ def errors(axis: Any, run: Run) -> None:
         scale = np.maximum.accumulate(run.norms)
         axis.semilogy(run.times[1:], (run.bounds / scale)[1:], ":", color=axis.lines[-1].get_color())
     axis.set_xlabel("t")
-    axis.set_title("relative $L^2$ error", fontsize=9)
+    axis.set_title("relative $L^2$ error" + ("" if run.bounds is None else ", certified (dotted)"), fontsize=9)
     axis.grid(alpha=0.3)
 
 

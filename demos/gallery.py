@@ -56,8 +56,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
                   "seconds")  # fmt: skip
         print(f"\n| {' | '.join(titles)} |\n{'|---' * len(titles)}|")
         for name, result in results.items():
-            asked = "fixed steps" if name == "collapse" else rtol
             for label, error, end, bound, steps, rejected in rows(name, result):
+                asked = "fixed steps" if label.endswith(("_inertia", "_tikhonov")) else rtol
                 certified = "" if bound is None else f"{bound:.1e}"
                 print(f"| {label} | {asked} | {error:.1e} | {end:.1e} | {certified} | {steps} | {rejected} |"
                       f" {result['seconds']:.1f} |")  # fmt: skip

@@ -88,6 +88,9 @@ class Regularization(Protocol):
 #: Default ρ: friction with a memory of about 1/(1 − ρ) = 33 solves; measured in docs/inertia.md.
 RHO = 0.97
 
+#: Default s of `Inertia.auto`: ½ h κ (r/2ε)² ≤ r.
+SAFETY = 1 / 8
+
 
 @dataclass(frozen=True)
 class Inertia:
@@ -138,7 +141,7 @@ class Inertia:
         return PerStep(eps, rho)
 
     @staticmethod
-    def auto(tolerance: float = 1e-4, rho: float = RHO, safety: float = 0.03) -> Auto:
+    def auto(tolerance: float = 1e-4, rho: float = RHO, safety: float = SAFETY) -> Auto:
         """ε chosen before every solve from the defect, the step size and the curvature of the ansatz: see `Auto`."""
         return Auto(tolerance, rho, safety)
 
@@ -173,20 +176,22 @@ def Tikhonov(eps: float) -> PerStep:
 
 @dataclass(frozen=True)
 class Auto:
-    """Inertia with ε² = s τ κ (d + η‖f‖) before every solve, and constant ρ.
+    """Inertia with ε² = s h κ (d + η‖f‖) and friction ρ^(τ/τ_max) before every solve.
 
     Balances what a velocity in weakly informed directions does to a step, ½ h κ |w|² with |w| ≤ ‖r‖/2ε, against the
     residual that is tolerated anyway: d, the defect of the solve before, and η‖f‖.  κ = ‖Φ''[v, v]‖/|v|² is the
-    curvature of the ansatz along the anchor, by a central difference of the field; see docs/inertia.md.
+    curvature of the ansatz along the anchor, by a central difference of the field.  Friction acts over time: where
+    steps shrink (τ below the longest so far, τ_max), a velocity in a null direction is not worn down; see
+    docs/inertia.md.
 
     Parameters
     ----------
     tolerance : float
         η, the relative error of u_t that does not matter.
     rho : float
-        0 ≤ ρ ≤ 1.
+        0 ≤ ρ ≤ 1, for solves τ_max apart.
     safety : float
-        s > 0.
+        s > 0; 1/8 is the worst case of the balance.
 
     Raises
     ------
@@ -196,7 +201,7 @@ class Auto:
 
     tolerance: float = 1e-4
     rho: float = RHO
-    safety: float = 0.03
+    safety: float = SAFETY
 
     def __post_init__(self) -> None:
         _require_nonnegative(tolerance=self.tolerance, rho=self.rho, safety=self.safety)
@@ -204,19 +209,23 @@ class Auto:
             raise ParameterError(f"{self}", "0 < tolerance < 1, 0 <= rho <= 1, safety > 0")
 
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
-        """See `Regularization`; memory = (defect of this solve,)."""
-        size, floor = system.tangent.norm(system.rhs), FLOOR * stiffness_norm(system)
-        if anchor is None:  # a first velocity, to measure the curvature along
-            first = anchored(system, None, max(floor, self.tolerance * floor / FLOOR), self.rho, solver)
+        """See `Regularization`; memory = (defect of this solve, largest ‖√W J D⁻¹‖ and |τ| so far)."""
+        defect, size, longest = context.memory or (math.nan, 0.0, 0.0)
+        f, tau = system.tangent.norm(system.rhs), abs(context.dt) / context.stages
+        size, longest = max(size, stiffness_norm(system)), max(longest, tau)
+        rho = self.rho ** (tau / longest)
+        along = anchor
+        if along is None:  # a first velocity, to measure the curvature along
+            first = anchored(system, None, max(FLOOR, self.tolerance) * size, rho, solver)
             defect, along = first.defect, first.value
-        else:
-            defect, along = (context.memory[0] if context.memory else self.tolerance * size), anchor
-        eps2 = self.safety * context.dt * curvature(system, along, context.dt) * (defect + self.tolerance * size)
-        found = anchored(system, anchor, max(floor, math.sqrt(eps2)), self.rho, solver)
-        return replace(found, memory=(found.defect,))
+        defect = self.tolerance * f if math.isnan(defect) else defect
+        eps2 = self.safety * abs(context.dt) * curvature(system, along, context.dt) * (defect + self.tolerance * f)
+        found = anchored(system, anchor, max(FLOOR * size, math.sqrt(eps2)), rho, solver)
+        return replace(found, memory=(found.defect, size, longest))
 
 
-#: Smallest ε relative to ‖J‖: where the normal equations of the preconditioner lose all digits, √u.
+#: Smallest ε relative to the largest ‖J‖ so far: where the normal equations of the preconditioner lose all digits, √u.
+#: Not to the present ‖J‖: where the whole tangent vanishes, inertia has to take over.
 FLOOR = 2.0**-26
 
 

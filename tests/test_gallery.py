@@ -17,7 +17,14 @@ DEMOS = Path(__file__).resolve().parent.parent / "demos"
 # demo: {figure: largest admissible value}
 BOUNDS = {
     "advection": {"error_1D": 1e-2, "error_2D": 1e-4, "error_3D": 1e-4},
-    "collapse": {"error_cubic_inertia": 0.05, "error_sines_inertia": 1e-3, "error_collision_inertia": 1e-9},
+    "collapse": {
+        "error_cubic_auto": 1e-5,
+        "error_sines_auto": 5e-4,
+        "error_collision_auto": 1e-3,
+        "error_cubic_inertia": 0.05,
+        "error_sines_inertia": 1e-3,
+        "error_collision_inertia": 1e-9,
+    },
     "schroedinger": {"error": 0.05, "norm_drift": 5e-3},
     "fokker_planck": {"error": 0.02, "mass_drift": 0.02},
     "burgers": {"error": 0.02},
@@ -31,7 +38,7 @@ BOUNDS = {
     "vlasov": {"error": 0.01},
 }
 # linear problems: runs whose certificate must bound the true error at every output time
-CERTIFIED = {"advection": 3, "collapse": 6, "schroedinger": 1, "fokker_planck": 1, "transport": 1, "vlasov": 1}
+CERTIFIED = {"advection": 3, "collapse": 9, "schroedinger": 1, "fokker_planck": 1, "transport": 1, "vlasov": 1}
 
 
 @pytest.fixture
