@@ -134,9 +134,9 @@ def main() -> None:
     print(f"machine: dgemm {machine['dgemm_gflops']:.1f} GFlop/s, streaming {machine['stream_gbs']:.1f} GB/s, one core")
     pairs = 9 if full else 5
     cases = [
-        case("mixture", *mixture(166, 20000), 1e-3, 30, pairs),
-        case("small mixture", *mixture(33, 4000), 1e-3, 25, 2 * pairs),
-        case("small network", *network(5, 4000), 5e-3, 25, 2 * pairs),
+        case("mixture", *mixture(166, 20000), 1e-3, 25, pairs),
+        case("small mixture", *mixture(33, 4000), 1e-3, 100, 2 * pairs),
+        case("small network", *network(5, 4000), 5e-3, 100, 2 * pairs),
     ]
     if full:
         cases.insert(1, case("network", *network(14, 20000), 5e-3, 12, pairs))

@@ -26,6 +26,7 @@ from dfpde.ansatz.network import Network
 
 COMM = MPI.COMM_SELF
 DT, RHO = 5e-3, 0.97
+TURN = 5  # steps of a method before the next one has its turn
 
 
 def setup(widths: tuple[int, ...], n: int, iterations: int) -> tuple[df.Problem, df.State]:
@@ -122,15 +123,16 @@ def compare(widths: tuple[int, ...], n: int, steps: int) -> dict[str, Any]:
         integrator=df.RK4,
         inertia=df.Inertia.per_step(eps, RHO),
     )
-    for k in range(steps):  # the methods take turns
+
+    def advance(name: str, k: int) -> None:
         began = time.perf_counter()
-        state = next(ours)
-        seconds.setdefault("dfpde", []).append(time.perf_counter() - began)
-        for name, step in runs.items():
-            began = time.perf_counter()
-            thetas[name] = step(thetas[name], k)
-            seconds.setdefault(name, []).append(time.perf_counter() - began)
-    thetas["dfpde"] = state.theta
+        thetas[name] = next(ours).theta if name == "dfpde" else runs[name](thetas[name], k)
+        seconds.setdefault(name, []).append(time.perf_counter() - began)
+
+    for begin in range(0, steps, TURN):  # the methods take turns
+        for name in ("dfpde", *runs):
+            for k in range(begin, min(begin + TURN, steps)):
+                advance(name, k)
     print(f"\nnetwork {widths}, p = {p}, N = {n}, ε = {eps:.1e}, {steps} RK4 steps of {DT}; start misfit "
           f"{start.error / q.norm(reference):.1e}")  # fmt: skip
     medians_ms = {name: 1e3 * float(np.median(values)) for name, values in seconds.items()}
@@ -185,7 +187,7 @@ def main() -> None:
     machine = rates()
     print(f"machine: dgemm {machine['dgemm_gflops']:.1f} GFlop/s, streaming {machine['stream_gbs']:.1f} GB/s, one core")
     shapes = [((11,) * 3, 1000), ((14,) * 3, 2000), ((18,) * 3, 4000)] if full else [((14,) * 3, 2000)]
-    cases = [compare(widths, n, 20 if full else 9) for widths, n in shapes]
+    cases = [compare(widths, n, 20 if full else 15) for widths, n in shapes]
     ratio = min(c["milliseconds"]["JAX lstsq"] / c["milliseconds"]["dfpde"] for c in cases)
     sparse = min(c["milliseconds"]["JAX random sparse"] / c["milliseconds"]["dfpde"] for c in cases)
     line = {

@@ -16,7 +16,7 @@ from scipy.linalg.lapack import dpotrf, dpotrs, dtpttr, dtrttp
 
 from ..collective import together
 from ..errors import NonFiniteError, SolverError
-from .sampling import SAMPLE, Sampling, mean_rows
+from .sampling import SAMPLE, Sampling
 from .system import LeastSquares, Tangent
 
 Array = NDArray[Any]
@@ -118,7 +118,7 @@ class GramCholesky:
 
     def build_cost(self, tangent: Tangent) -> float:
         """Flops of the sampled Gram matrix and its factor against the bytes of an iteration."""
-        return self.sampling.cost(tangent, max(1.0, mean_rows(tangent)))
+        return self.sampling.cost(tangent)
 
     @property
     def gradient(self) -> Array | None:

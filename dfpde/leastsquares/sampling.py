@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from .rows import stride
 from .system import Tangent
 
-#: Memory rate over dsyrk rate, bytes per flop: what one byte of an iteration costs against one flop of a Gram matrix.
-#: Measured on one core: 22 GB/s in gemv from memory (N = 20 000, p = 500), 48 GFlop/s in dsyrk; from the cache
-#: (N = 4000, p = 100) 30 GB/s and 20 GFlop/s.  The rules are flat around their optimum, a factor of two changes little.
-BYTES_PER_FLOP, BYTES_PER_FLOP_CACHED = 0.46, 1.5
+#: Memory rate over dsyrk rate, bytes per flop: what one byte of an iteration costs against one flop of a Gram matrix,
+#: and the p at which dsyrk reaches half its rate.  Measured on one core: 22 GB/s in gemv from memory (N = 20 000,
+#: p = 500), 30 from the cache (N = 4000, p = 100); dsyrk 20 GFlop/s at p = 100, 48 at p = 500.  The rules are flat
+#: around their optimum, a factor of two changes little.
+BYTES_PER_FLOP, BYTES_PER_FLOP_CACHED, HALF = 0.38, 0.62, 100.0
 
 #: Largest J of a rank that counts as cached.
 CACHE = 16 << 20
@@ -64,40 +66,33 @@ class Sampling:
     builds: int = 0
     seen: dict[int, float] = field(default_factory=dict)
 
-    def keep(self, tangent: Tangent, level: int | None = None) -> float:
+    def keep(self, tangent: Tangent) -> float:
         """Rows kept of each block on a rank."""
-        c = self.first * 2.0 ** (self.level if level is None else level)
-        return max(FEW, c * tangent.columns) / tangent.comm.size
+        return kept(self.first, self.level, tangent.columns, tangent.comm.size)
 
-    def cost(self, tangent: Tangent, n: float, level: int | None = None) -> float:
-        """Flops m p² + p³/3 against the 16 n p + 8 p² bytes of an iteration; n rows of a rank, m of them kept."""
-        m, p = n / self._stride(tangent, n, self.level if level is None else level), tangent.columns
-        ratio = BYTES_PER_FLOP_CACHED if 8 * n * p <= CACHE else BYTES_PER_FLOP
-        return (m * p**2 + p**3 / 3) * ratio / (16 * n * p + 8 * p**2)
+    def cost(self, tangent: Tangent, step: int = 0) -> float:
+        """Of a build `step` neighbours on, in iterations of the solver (infinite if there is none); collective."""
+        return self._choices(tangent)[step][1]
 
     def learn(self, tangent: Tangent, iterations: int) -> bool:
         """Told that a fresh factor needed so many iterations, choose the next sample; True where it is a larger one.
 
         A larger sample that was not tried is expected to need none, a smaller one to need no more.
         """
-        n, level = max(1.0, mean_rows(tangent)), self.level
+        level, options = self.level, self._choices(tangent)
         self.builds += 1
         if forgetful(self.builds):
             self.seen.clear()
         self.seen[level] = (self.seen.get(level, iterations) + iterations) / 2
-        choices = {level: self.seen[level]}
-        for step, guess in ((1, 0.0), (-1, self.seen[level])):
-            other = self._neighbour(tangent, n, step)
-            if other is not None:
-                choices[other] = self.seen.get(other, guess)
-        self.level = min(choices, key=lambda i: choices[i] + self.cost(tangent, n, i))
+        guess = (self.seen[level], 0.0, self.seen[level])
+        total = {options[i][0]: options[i][1] + self.seen.get(options[i][0], guess[i]) for i in (-1, 1, 0)}
+        self.level = min(total, key=lambda i: (total[i], i != level))
         return self.level > level
 
     def patience(self, tangent: Tangent) -> float:
         """Iterations after which the next larger sample would have been better; infinite if there is none."""
-        n = max(1.0, mean_rows(tangent))
-        finer = self._neighbour(tangent, n, 1)
-        return math.inf if finer is None else self.cost(tangent, n, finer) + self.seen.get(finer, UNKNOWN)
+        finer, cost = self._choices(tangent)[1]
+        return cost + self.seen.get(finer, UNKNOWN)
 
     @property
     def counts(self) -> tuple[float, ...]:
@@ -111,20 +106,38 @@ class Sampling:
         self.level, self.builds = int(level), int(builds)
         self.seen = {int(a): k for a, k in zip(pairs[::2], pairs[1::2], strict=True)}
 
-    def _neighbour(self, tangent: Tangent, n: float, step: int) -> int | None:
-        """The next level that takes more (step 1) or fewer (−1) rows; None beyond all rows, or `FEW`."""
-        if math.isinf(self.first):
-            return None
-        here, level = self._stride(tangent, n, self.level), self.level
-        limit = n if step > 0 else FEW / tangent.comm.size
-        while (self.keep(tangent, level) - limit) * step < 0:
-            level += step
-            if self._stride(tangent, n, level) != here:
-                return level
-        return None
+    def _choices(self, tangent: Tangent) -> tuple[tuple[int, float], ...]:
+        """(level, cost) of this sample, of the next larger and of the next smaller one, in this order."""
+        n = int(max(1.0, mean_rows(tangent)))
+        line = tangent.blocks[0].line if tangent.blocks else 0
+        return choices(self.first, self.level, n, tangent.columns, tangent.comm.size, line)
 
-    def _stride(self, tangent: Tangent, n: float, level: int) -> int:
-        return stride(int(n), self.keep(tangent, level), tangent.blocks[0].line)
+
+@lru_cache(maxsize=256)
+def choices(first: float, level: int, n: int, p: int, ranks: int, line: int) -> tuple[tuple[int, float], ...]:
+    """See `Sampling`; n rows of a rank.  A sample that is not there costs infinitely much."""
+    here = stride(n, kept(first, level, p, ranks), line)
+    found = [(level, build_cost(n, n / here, p))]
+    for step in (1, -1):
+        other, limit = level, n if step > 0 else FEW / ranks
+        cost = math.inf
+        while not math.isinf(first) and (kept(first, other, p, ranks) - limit) * step < 0 and math.isinf(cost):
+            other += step
+            k = stride(n, kept(first, other, p, ranks), line)
+            cost = build_cost(n, n / k, p) if k != here else math.inf
+        found.append((other if other != level else level + step, cost))
+    return tuple(found)
+
+
+def kept(first: float, level: int, p: int, ranks: int) -> float:
+    """Rows kept of each block on a rank."""
+    return max(FEW, first * 2.0**level * p) / ranks
+
+
+def build_cost(n: float, m: float, p: int) -> float:
+    """Flops m p² + p³/3 against the 16 n p + 8 p² bytes of an iteration."""
+    ratio = (BYTES_PER_FLOP_CACHED if 8 * n * p <= CACHE else BYTES_PER_FLOP) * (1 + HALF / p)
+    return (m * p**2 + p**3 / 3) * ratio / (16 * n * p + 8 * p**2)
 
 
 def mean_rows(tangent: Tangent) -> float:
