@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from dfpde.ansatz.exponential import exponential
 from dfpde.ansatz.gaussian import GaussianMixture, PeriodicGaussianMixture
 from dfpde.errors import ParameterError, ShapeError
 
@@ -203,3 +204,15 @@ def test_refusals():
         mixture.scales(np.diag([1.0, -1.0]))
     with pytest.raises(ParameterError, match="period"):
         PeriodicGaussianMixture.isotropic((2.0, 0.0), 3)
+
+
+def test_far_tails_are_zero_not_subnormal():
+    """e^E with E < −300 is zero: squares of smaller numbers are subnormal, and slow.  NaN is not hidden."""
+    tail = exponential(np.array([-299.0, -301.0, -1e4, np.nan]))
+    assert tail[0] == np.exp(-299.0) and tail[1] == tail[2] == 0.0 and np.isnan(tail[3])
+    packet = exponential(np.array([-299.0 + 1j, -301.0 + 1j]))
+    assert packet[0] == np.exp(-299.0 + 1j) and packet[1] == 0.0
+    ansatz = GaussianMixture.isotropic(1, 1)
+    tangent = ansatz.tangent(np.array([1e-3, 0.0, 1.0]), np.linspace(0, 60, 2001)[None])
+    used = np.abs(tangent[tangent != 0])
+    assert used.min() ** 2 > 1e-280

@@ -65,6 +65,28 @@ def test_curvature_is_the_second_derivative_along_the_anchor():
     assert curvature(problem.system(0.0, np.array([1.0, 2.0])), 0 * v, 0.1) == 0.0
 
 
+def test_friction_of_auto_acts_over_time():
+    """In a null direction ρ^(τ/τ_max): ten solves a tenth as far apart wear a velocity down as much as one."""
+    problem = vector_problem(redundant(), lambda t, c: [1.0], 1)
+    n, rule, solver = np.array([1.0, -1.0]) / np.sqrt(2), df.Inertia.auto(rho=0.9), df.Dense()
+    system = problem.system(0.0, np.zeros(2))
+    long = rule.velocity(system, n, solver, StageContext(0.0, 0.4, 4))
+    assert long.value @ n == pytest.approx(0.9, rel=1e-12)
+    v, memory = n, long.memory
+    for _ in range(10):
+        found = rule.velocity(system, v, solver, StageContext(0.0, 0.04, 4, memory=memory))
+        v, memory = found.value, found.memory
+    assert v @ n == pytest.approx(0.9, rel=1e-12)
+
+
+def test_auto_passes_where_the_whole_tangent_vanishes():
+    """θ³ = t − 1: at θ = 0 the velocity is infinite; inertia carries it through, with step control and no number."""
+    ansatz = Written(1, lambda th: [th[0] ** 3], lambda th: [[3 * th[0] ** 2]])
+    problem = vector_problem(ansatz, lambda t, c: [1.0], 1)
+    state = last(df.evolve(problem, df.State(0.0, -np.ones(1)), until=2.0))
+    assert state.theta[0] ** 3 == pytest.approx(1.0, abs=1e-4)
+
+
 def test_norm_of_the_tangent_is_bounded_from_below():
     problem = vector_problem(
         Written(2, lambda th: th * [3.0, 0.2], lambda th: np.diag([3.0, 0.2])), lambda t, c: [1.0, 1.0], 2

@@ -22,6 +22,9 @@ from dfpde.leastsquares import (
     singular_values,
 )
 from dfpde.leastsquares.lag import Lag
+from dfpde.leastsquares.petsc import PETSc
+from dfpde.leastsquares.rows import stride
+from dfpde.leastsquares.sampling import Sampling
 
 pytestmark = pytest.mark.mpi
 
@@ -87,6 +90,84 @@ def test_every_form_is_the_same_matrix(comm, form):
     np.testing.assert_allclose(np.tril(gram), np.tril(weighted.T @ weighted), rtol=1e-13, atol=1e-13)
     np.testing.assert_allclose(tangent.column_norms(), np.linalg.norm(weighted, axis=0), rtol=1e-13)
     np.testing.assert_allclose(singular_values(tangent), np.linalg.svd(weighted)[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_one_sweep_is_two_products(comm, form):
+    rng = np.random.default_rng(14)
+    tangent = make_tangent(comm, rng.standard_normal((53, 7)), rng.random(53) + 0.1, form)
+    v, before = rng.standard_normal(7), rng.standard_normal(53)[share(comm, 53)]
+    y = before.copy()
+    local = tangent.sweep(v, y)
+    np.testing.assert_allclose(y, tangent.apply(v) - before, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(local, tangent.local_adjoint(y), rtol=1e-13, atol=1e-13)
+
+
+@pytest.fixture
+def options():
+    """PETSc's options database for the prefix "dfpde_kind_", emptied afterwards."""
+    prefix, database = "dfpde_kind_", PETSc.Options()
+    yield lambda name, value: database.setValue(prefix + name, value)
+    for name in list(database.getAll()):
+        if name.startswith(prefix):
+            database.delValue(name)
+
+
+@pytest.mark.parametrize("kind", ["lsqr", "cgls", "cg", "minres"])
+def test_other_solvers_of_petsc(comm, options, kind):
+    """Selected by an option, each finds LAPACK's solution; PETSc's LSQR in as many iterations as the own one."""
+    n, p, eps = 300, 20, 1e-2
+    rng = np.random.default_rng(15)
+    matrix, rhs = graded(n, p, 1e4), rng.standard_normal(n)
+    options("ksp_type", kind)
+    if kind == "cgls":
+        options("pc_type", "none")
+    system = LeastSquares(make_tangent(comm, matrix, np.ones(n)), rhs[share(comm, n)], eps)
+    prefixes = ("dfpde_kind_", "dfpde_")
+    found, own = (df.KSP(prefix=name, preconditioner=GramCholesky(2.0)).solve(system) for name in prefixes)
+    oracle, tangent = df.Dense().solve(system), system.tangent
+    for solution, bound in ((found, 1e-7), (own, 1e-10)):
+        error = tangent.norm(tangent.apply(solution.value - oracle.value))
+        assert error <= bound * tangent.norm(tangent.apply(oracle.value))
+        assert solution.defect == pytest.approx(oracle.defect, rel=1e-9)
+    if kind == "lsqr":  # PETSc's starts from zero, and tests for convergence one iteration later
+        assert 0 <= found.iterations - own.iterations <= 2
+
+
+@given(st.integers(1, 5000), st.floats(0.5, 5000), st.sampled_from([0, 1, 2]))
+def test_stride_keeps_enough_rows(rows, keep, line):
+    k = stride(rows, keep, line)
+    assert k == 1 or rows / k >= keep
+    assert k % 2 == 1 or (line == 1 and rows % k == 0)
+
+
+@given(st.integers(256, 40_000), st.integers(1, 600), st.lists(st.integers(0, 40), min_size=1, max_size=80))
+@settings(max_examples=50, deadline=None)
+def test_samples_stay_in_range_and_survive_a_restart(n, p, needed):
+    """Whatever iterations are reported: between `FEW` and all rows, and the same choices from the kept numbers."""
+    tangent = Tangent((DenseRows(np.empty((p, 0)), np.empty(0), 1),), MPI.COMM_SELF)
+    object.__setattr__(tangent.blocks[0], "rows", n)
+    one = Sampling()
+    for iterations in needed:
+        one.learn(tangent, iterations)
+        assert 1 <= stride(n, one.keep(tangent), 1) <= max(1, n // 256)
+        other = Sampling()
+        other.recall(one.counts)
+        assert other.patience(tangent) == one.patience(tangent) > 0
+        assert other.learn(tangent, 3) == Sampling(one.first, one.level, one.builds, dict(one.seen)).learn(tangent, 3)
+
+
+def test_equispaced_points_of_a_periodic_problem_need_no_iteration(comm):
+    """The coarser quadrature of a band-limited tangent is exact, so the start from its rows is the solution."""
+    n, modes = 2400, np.arange(1, 40)
+    q = df.Quadrature.periodic((0, 2 * np.pi), n, MPI.COMM_SELF)
+    matrix = np.concatenate([np.sin(np.outer(q.x[0], modes)), np.cos(np.outer(q.x[0], modes))], axis=1)
+    rhs = np.exp(np.sin(q.x[0]))
+    rows = DenseRows(np.ascontiguousarray(matrix.T), np.sqrt(q.w), 1)
+    system = LeastSquares(Tangent((rows,), MPI.COMM_SELF), np.sqrt(q.w) * rhs, 1e-3)
+    solver = df.KSP(preconditioner=GramCholesky(4.0))
+    assert solver.solve(system).iterations == 0
+    assert stride(n, solver.preconditioner.sampling.keep(system.tangent), 1) > 1
 
 
 def test_complex_systems_by_chunks_keep_the_order_of_rows(comm):
