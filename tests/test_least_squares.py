@@ -134,6 +134,16 @@ def test_other_solvers_of_petsc(comm, options, kind):
         assert 0 <= found.iterations - own.iterations <= 2
 
 
+@pytest.mark.parametrize("kind", ["none", "jacobi"])
+def test_other_preconditioners_of_petsc(comm, options, kind):
+    options("pc_type", kind)
+    rng = np.random.default_rng(16)
+    matrix, rhs = graded(90, 12, 30.0), rng.standard_normal(90)
+    system = LeastSquares(make_tangent(comm, matrix, np.ones(90)), rhs[share(comm, 90)], 1e-2)
+    found, oracle = df.KSP(prefix="dfpde_kind_", rtol=1e-12).solve(system), df.Dense().solve(system)
+    np.testing.assert_allclose(found.value, oracle.value, atol=1e-8 * np.abs(oracle.value).max())
+
+
 @given(st.integers(1, 5000), st.floats(0.5, 5000), st.sampled_from([0, 1, 2]))
 def test_stride_keeps_enough_rows(rows, keep, line):
     k = stride(rows, keep, line)

@@ -1,9 +1,10 @@
 """PETSc KSP on the stacked operator [√W J; ε D], with a preconditioner kept across solves.
 
 Everything is reachable from the options database under one prefix: ``-dfpde_ksp_type cgls``, ``-dfpde_ksp_monitor``,
-``-dfpde_pc_type none``.  ``-log_view`` shows the events "dfpde tangent", "dfpde rhs", "dfpde gram", "dfpde factor" and
-"dfpde solve".  Rectangular methods (lsqr, cgls) see the stacked operator; all others (cg, minres, ...) the normal
-matrix JᵀWJ + ε²D².
+``-dfpde_pc_type none``.  The default type is "python", dfpde's LSQR of one sweep (`dfpde.leastsquares.lsqr`);
+``-dfpde_ksp_type lsqr`` is PETSc's, taken also where another preconditioner than dfpde's is chosen.  Rectangular methods
+(lsqr, cgls) see the stacked operator; all others (cg, minres, ...) the normal matrix JᵀWJ + ε²D².  ``-log_view`` shows
+the events "dfpde tangent", "dfpde rhs", "dfpde gram", "dfpde factor" and "dfpde solve".
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class KSP:
     Notes
     -----
     The preconditioner is kept across solves and replaced by the rule in `dfpde.leastsquares.lag`; a solve that the old
-    one cannot finish within the cost of a new one builds it and goes on from where it is, so sudden changes are safe.
+    one cannot finish within the cost of a new one builds it and starts again from its rows, so sudden changes are safe.
     """
 
     def __init__(
@@ -232,11 +233,13 @@ class _Work:
         wide = python_matrix(comm, stacked, columns, self.operator)
         ksp.setOperators(wide, normal)
         ksp.setFromOptions()
+        self.own_pc = ksp.getPC().getType() == "python"
+        if ksp.getType() == "python" and not self.own_pc:  # the own LSQR knows the own preconditioner only
+            ksp.setType("lsqr")
         self.one_sweep = one_sweep if ksp.getType() == "python" else None
         self.rectangular = ksp.getType() in RECTANGULAR
         if not self.rectangular:
             ksp.setOperators(normal, normal)
-        self.own_pc = ksp.getPC().getType() == "python"
         rtol, _, _, max_it = ksp.getTolerances()  # the command line has had its say
         self.rtol, self.max_it = float(rtol), int(max_it)
         self.b = wide.createVecLeft() if self.rectangular else normal.createVecLeft()
