@@ -2,7 +2,7 @@
 
 Everything is reachable from the options database under one prefix: ``-dfpde_ksp_type cgls``, ``-dfpde_ksp_monitor``,
 ``-dfpde_pc_type none``.  The default type is "python", dfpde's LSQR of one sweep (`dfpde.leastsquares.lsqr`);
-``-dfpde_ksp_type lsqr`` is PETSc's, taken also where another preconditioner than dfpde's is chosen.  Rectangular methods
+``-dfpde_ksp_type lsqr`` is PETSc's, taken also where another preconditioner is chosen.  Rectangular methods
 (lsqr, cgls) see the stacked operator; all others (cg, minres, ...) the normal matrix JᵀWJ + ε²D².  ``-log_view`` shows
 the events "dfpde tangent", "dfpde rhs", "dfpde gram", "dfpde factor" and "dfpde solve".
 """
