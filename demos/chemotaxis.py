@@ -186,7 +186,7 @@ def job(options: argparse.Namespace, comm: MPI.Comm) -> dict[str, Any]:
             gaps.append(distance(n, end))
             errors.append(distance(n, reference["n"][list(reference["eps"]).index(eps), -1]))
         figures |= {"gap": gaps, "rates": np.log2(np.divide(gaps[:-1], gaps[1:])).tolist(), "error_eps": errors}
-    figures["theta"] = limit[-1][0].theta
+    figures |= {"theta": limit[-1][0].theta, "n": problem.ansatz.value(limit[-1][0].theta, corners)}
     if comm.rank == 0:
         show(figures)
         draw(options.out, problem.ansatz, limit, reference, times)
