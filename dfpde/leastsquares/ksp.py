@@ -21,7 +21,7 @@ from .events import FACTOR, GRAM, SOLVE
 from .lag import KeptFactor, Lag
 from .lsqr import OneSweepLSQR
 from .nystrom import Nystrom
-from .operators import Apply, Normal, Stacked, python_matrix
+from .operators import Apply, Normal, Stacked, fill, python_matrix
 from .petsc import PETSc, refuse_unused_options
 from .preconditioners import GramCholesky, Preconditioner, refuse_tangent
 from .system import LeastSquares, Solution
@@ -264,9 +264,7 @@ class _Work:
         gradient = preconditioner.gradient
         if gradient is None or self.one_sweep is None:
             return False
-        local = self.x.getArray()  # on all ranks: PETSc keeps a norm of x until somebody asks for its array
-        if self.comm.rank == 0:
-            local[:] = preconditioner.solve(gradient)
+        fill(self.x, preconditioner.solve(gradient) if self.comm.rank == 0 else None)
         return True
 
     def run(self, max_it: int, again: bool = False) -> tuple[int, int]:
@@ -295,9 +293,7 @@ class _Work:
                 correction = self.comm.bcast(correction, root=0)
             square = float(gradient @ correction)
             if 0 <= square <= (self.rtol * norm) ** 2:
-                local = self.x.getArray()
-                if self.comm.rank == 0:
-                    local[:] = x
+                fill(self.x, x if self.comm.rank == 0 else None)
                 return int(PETSc.KSP.ConvergedReason.CONVERGED_HAPPY_BREAKDOWN)
             x = x + correction
         return int(PETSc.KSP.ConvergedReason.DIVERGED_BREAKDOWN)

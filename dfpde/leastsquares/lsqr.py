@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .operators import Stacked
+from .operators import Stacked, fill
 from .petsc import PETSc
 
 Array = NDArray[Any]
@@ -133,9 +133,7 @@ class OneSweepLSQR:
             iteration += 1
             if recurrence is not None and total is not None:
                 message = recurrence.message(recurrence.step(*total))
-        local = x.getArray()  # on all ranks: PETSc keeps a norm of x until somebody asks for its array
-        if recurrence is not None:
-            local[:] = recurrence.x
+        fill(x, None if recurrence is None else recurrence.x)
         reason = int(message[0])
         ksp.setConvergedReason(int(Reason.DIVERGED_MAX_IT) if reason == GOING_ON else reason)
 
@@ -150,8 +148,7 @@ class OneSweepLSQR:
             worse = operator.share(np.array([0.0 if total is None else float(not total[1] <= total[2])]))
             if not worse[0]:
                 return -u, total
-            if total is not None:
-                x.getArray()[:] = 0.0
+            fill(x, None if total is None else np.zeros(operator.p))
         return rows, operator.collect(operator.backward(rows), square, square)
 
     def _report(self, ksp: Any, message: Array, iteration: int, u: Array) -> int:

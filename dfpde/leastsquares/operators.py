@@ -83,8 +83,7 @@ class Stacked:
     def multTranspose(self, mat: Any, y: Any, x: Any) -> None:
         """x = Aᵀ y (called by PETSc)."""
         total = self.reduce(self.backward(y.getArray(readonly=True)))
-        if total is not None:
-            x.getArray()[:] = total
+        fill(x, total)
 
 
 class Normal:
@@ -98,15 +97,12 @@ class Normal:
         stacked = self.stacked
         v = stacked.spread(x)
         total = stacked.reduce(stacked.tangent.local_adjoint(stacked.tangent.apply(v)))
-        if total is not None:
-            total += stacked.diagonal**2 * v
-            y.getArray()[:] = total
+        fill(y, None if total is None else total + stacked.diagonal**2 * v)
 
     def getDiagonal(self, mat: Any, y: Any) -> None:
         """y = diag(A) (called by PETSc)."""
         norms = self.stacked.tangent.column_norms()
-        if self.stacked.first:
-            y.getArray()[:] = norms**2 + self.stacked.diagonal**2
+        fill(y, norms**2 + self.stacked.diagonal**2 if self.stacked.first else None)
 
 
 class Apply:
@@ -117,8 +113,18 @@ class Apply:
 
     def apply(self, pc: Any, x: Any, y: Any) -> None:
         """y = P⁻¹ x (called by PETSc)."""
-        if x.comm.rank == 0:
-            y.getArray()[:] = self.preconditioner().solve(x.getArray(readonly=True))
+        fill(y, self.preconditioner().solve(x.getArray(readonly=True)) if x.comm.rank == 0 else None)
+
+
+def fill(x: Any, values: Array | None) -> None:
+    """Put a parameter vector of rank 0 into a PETSc vector; None on the other ranks.
+
+    Every rank asks for its array, empty or not: PETSc keeps the norm of a vector until somebody does, and ranks that
+    keep an old norm would skip the next reduction, or take a nonzero initial guess for zero.
+    """
+    local = x.getArray()
+    if values is not None:
+        local[:] = values
 
 
 def python_matrix(comm: MPI.Comm, rows: Any, columns: Any, context: Any) -> Any:
