@@ -100,7 +100,7 @@ class KSP:
         if reason == PETSc.KSP.ConvergedReason.DIVERGED_BREAKDOWN and work.own_pc:
             reason = work.finish(system, self.preconditioner, norm)
         self._require(reason, iterations, norm, work, system)
-        return self._solution(system, work, norm, iterations, reason, fresh)
+        return self._solution(system, work, iterations, reason, fresh)
 
     def reset(self) -> None:
         """Forget the preconditioner: the next solve builds a fresh one."""
@@ -203,7 +203,7 @@ class KSP:
         raise error
 
     def _solution(
-        self, system: LeastSquares, work: _Work, norm: float, iterations: int, reason: int, rebuilt: bool
+        self, system: LeastSquares, work: _Work, iterations: int, reason: int, rebuilt: bool
     ) -> Solution:
         value = work.solution()
         rows = system.rhs - system.tangent.apply(value) if work.one_sweep is None else work.one_sweep.residual
@@ -245,7 +245,6 @@ class _Work:
         self.b = wide.createVecLeft() if self.rectangular else normal.createVecLeft()
         self.x = normal.createVecRight()
         self._options_checked = False
-        self.norm = 0.0
         self._prefix = config.prefix
 
     def load(self, system: LeastSquares) -> None:
