@@ -143,11 +143,11 @@ class OneSweepLSQR:
         rows: Array = b.getArray(readonly=True)
         square = float(rows @ rows)
         if guessed:
-            u, gradient = operator.sweep(operator.spread(x), rows.copy())
-            total = operator.collect(-gradient, float(u @ u), square)
+            u, gradient = operator.sweep(-operator.spread(x), -rows)
+            total = operator.collect(gradient, float(u @ u), square)
             worse = operator.share(np.array([0.0 if total is None else float(not total[1] <= total[2])]))
             if not worse[0]:
-                return -u, total
+                return u, total
             fill(x, None if total is None else np.zeros(operator.p))
         return rows, operator.collect(operator.backward(rows), square, square)
 

@@ -7,6 +7,7 @@ the factor is stored and applied there without communication.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -97,7 +98,7 @@ class GramCholesky:
         """
         comm = system.comm
         gram, gradient = _reduce(*system.tangent.local_normal(system.rhs, self.sampling.keep(system.tangent)), comm)
-        finite = gram is None or bool(np.isfinite(np.sum(np.diag(gram))))
+        finite = gram is None or math.isfinite(gram.trace())
         if not (comm.bcast(finite) if comm.size > 1 else finite):
             refuse_tangent(system.tangent)
         self._gram, self._gradient = gram, gradient
@@ -107,8 +108,7 @@ class GramCholesky:
         """Factor of the kept Gram matrix with this system's ε and D: p³/3 flops on rank 0."""
         with together(system.comm):
             if self._gram is not None:
-                p = system.tangent.columns
-                d = np.ones(p) if system.scale is None else system.scale
+                d = 1.0 if system.scale is None else system.scale
                 self._factor = shifted_cholesky(self._gram, (system.eps * d) ** 2)
 
     def solve(self, y: Array) -> Array:
@@ -163,7 +163,7 @@ def _reduce(gram: Array, gradient: Array, comm: MPI.Comm) -> tuple[Array | None,
     return (None, gradient) if packed is None else (np.asarray(dtpttr(p, packed[:-p], uplo="L")[0]), packed[-p:])
 
 
-def shifted_cholesky(gram: Array, diagonal: Array) -> Array:
+def shifted_cholesky(gram: Array, diagonal: Array | float) -> Array:
     """Lower Cholesky factor of gram + diag(diagonal), with the smallest relative diagonal shift that makes it exist.
 
     A Gram matrix of κ(J) > 1e8 is numerically indefinite when ε is tiny.  Cholesky succeeds once the smallest
@@ -176,14 +176,14 @@ def shifted_cholesky(gram: Array, diagonal: Array) -> Array:
         No shift up to 1 helps: the matrix is not finite.
     """
     p = len(gram)
-    base = np.diag(gram) + diagonal
-    base = np.where(base > 0, base, 1.0)  # a zero column with ε = 0: any positive number
+    base = gram.diagonal() + diagonal
+    base[~(base > 0)] = 1.0  # a zero column with ε = 0: any positive number
     shift, step = 0.0, p * 2.0**-53
     while shift <= 1.0:
         matrix = gram.copy(order="F")
-        matrix[np.diag_indices(p)] = base * (1.0 + shift)
+        matrix.reshape(-1, order="F")[:: p + 1] = base * (1.0 + shift)
         factor, info = dpotrf(matrix, lower=1, overwrite_a=1, clean=0)
-        if info == 0 and np.isfinite(factor[-1, -1]):
+        if info == 0 and math.isfinite(factor[-1, -1]):
             return np.asarray(factor)
         shift, step = step, 10 * step
     raise SolverError(

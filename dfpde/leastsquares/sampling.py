@@ -27,8 +27,8 @@ CACHE = 16 << 20
 #: Rows for each parameter in the first sampled Gram matrix.
 SAMPLE = 0.5
 
-#: Rows that are never thinned out: their Gram matrix costs less than an iteration's overhead (256 · 32² flops: 6 µs).
-FEW = 256
+#: Flops of a Gram matrix whose rows are never thinned out: 6 µs, less than an iteration's overhead.
+FEW = 256 * 32**2
 
 #: Iterations with a larger sample that was not tried, in the worst case.
 UNKNOWN = 6.0
@@ -119,7 +119,7 @@ def choices(first: float, level: int, n: int, p: int, ranks: int, line: int) -> 
     here = stride(n, kept(first, level, p, ranks), line)
     found = [(level, build_cost(n, n / here, p))]
     for step in (1, -1):
-        other, limit = level, n if step > 0 else FEW / ranks
+        other, limit = level, n if step > 0 else few(p) / ranks
         cost = math.inf
         while not math.isinf(first) and (kept(first, other, p, ranks) - limit) * step < 0 and math.isinf(cost):
             other += step
@@ -131,7 +131,12 @@ def choices(first: float, level: int, n: int, p: int, ranks: int, line: int) -> 
 
 def kept(first: float, level: int, p: int, ranks: int) -> float:
     """Rows kept of each block on a rank."""
-    return max(FEW, first * 2.0**level * p) / ranks
+    return max(few(p), first * 2.0**level * p) / ranks
+
+
+def few(p: int) -> float:
+    """Rows that are never thinned out: cheap in themselves, or beside the factor (m p² flops against p³/3)."""
+    return max(FEW / p**2, p / 8)
 
 
 def build_cost(n: float, m: float, p: int) -> float:

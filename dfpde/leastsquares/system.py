@@ -7,6 +7,7 @@ Points are distributed over ranks, parameters are replicated: J δ needs no comm
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -153,16 +154,16 @@ class LeastSquares:
         square = np.nan if self._misshaped() else float(np.dot(self.rhs, self.rhs))
         if self.comm.size > 1:
             square = self.comm.allreduce(square)
-        if not np.isfinite(square):
+        if not math.isfinite(square):
             with together(self.comm):
                 self._refuse()
-        return float(np.sqrt(square))
+        return math.sqrt(square)
 
     def _misshaped(self) -> DfpdeError | None:
         p, rows = self.tangent.columns, self.tangent.rows
         if self.rhs.shape != (rows,):
             return ShapeError(f"right-hand side of shape {self.rhs.shape} for {rows} rows", f"give shape ({rows},)")
-        if not (np.isfinite(self.eps) and self.eps >= 0):
+        if not 0 <= self.eps < math.inf:
             return ParameterError(f"regularization eps = {self.eps}", "choose a finite eps >= 0")
         if self.scale is not None and (self.scale.shape != (p,) or not np.all(self.scale > 0)):
             return ParameterError(f"scale D of shape {self.scale.shape}", f"give {p} positive numbers")
