@@ -81,7 +81,7 @@ class ProjectedRows(Rows):
     def __init__(self, rows: Rows, projector: Projector) -> None:
         self.inner = rows
         self.projector = projector
-        self.rows, self.columns = rows.rows, rows.columns
+        self.rows, self.columns, self.line = rows.rows, rows.columns, rows.line
 
     @property
     def stored_bytes(self) -> int:
