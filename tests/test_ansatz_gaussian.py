@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from dfpde.ansatz.exponential import exponential
+from dfpde.ansatz.elementary import exponential
 from dfpde.ansatz.gaussian import GaussianMixture, PeriodicGaussianMixture
 from dfpde.errors import ParameterError, ShapeError
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .base import Array
+from .elementary import cos_sin
 
 
 class Activation(ABC):
@@ -65,11 +66,8 @@ class Sine(Activation):
     """σ = sin z."""
 
     def derivatives(self, z: Array, order: int, c: Array) -> list[Array]:
-        sine = np.sin(z)
-        if order == 0:
-            return [sine]
-        cycle = [sine, np.cos(z), -sine]
-        cycle.append(-cycle[1])
+        cosine, sine = cos_sin(z)
+        cycle = (sine, cosine, -sine, -cosine)
         return [cycle[k % 4] for k in range(order + 1)]
 
 

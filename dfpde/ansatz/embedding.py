@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import ParameterError
 from .base import Alpha, Array, unit
+from .elementary import cos_sin
 from .exponential import Jet, add
 
 
@@ -89,13 +90,14 @@ class PeriodicEmbedding:
         periodic = len(self.waves)
         axes = np.array([axis for axis, _ in self.waves], dtype=int)
         kappa = np.array([wave for _, wave in self.waves])[:, None]
-        angle = kappa * (x[axes] - shifts[:, None])
+        cosine, sine = cos_sin(kappa * (x[axes] - shifts[:, None]))
         for alpha in alphas:
             order, used = sum(alpha), [axis for axis, a in enumerate(alpha) if a]
             if len(used) > 1:
                 continue
             value = np.zeros((self.size, x.shape[1]))
-            value[:periodic] = kappa**order * np.cos(angle + 0.5 * np.pi * order)
+            factor = kappa**order if order % 4 in (0, 3) else -(kappa**order)  # cos, −sin, −cos, sin
+            np.multiply(factor, sine if order % 2 else cosine, out=value[:periodic])
             if used:
                 value[:periodic][axes != used[0]] = 0.0
             for i, axis in enumerate(self.plain):

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..errors import ParameterError
 from .base import Array, unit
-from .exponential import Block, Exponentials, Jet, exponential, shifted
+from .elementary import exponential, versine_sin
+from .exponential import Block, Exponentials, Jet, shifted
 from .quadratic import Cholesky
 
 
@@ -171,10 +172,12 @@ class PeriodicGaussianMixture(_Mixture):
 
 def _cosine(y: Array, kappa: float, order: int) -> list[Array]:
     """Derivatives 0..order of −½ (2/κ)² sin²(½ κ y) = −(1 − cos κy)/κ²."""
-    half = np.sin(0.5 * kappa * y)
-    jet = [-2.0 / kappa**2 * half * half]  # no cancellation at small y
+    versine, sine = versine_sin(kappa * y)
+    jet = [versine * (-1.0 / kappa**2)]
     if order > 0:
-        sine, cosine = np.sin(kappa * y), 1.0 - 2.0 * half * half
-        cycle = [-sine, -cosine, sine, cosine]
-        jet += [kappa ** (m - 2) * cycle[(m - 1) % 4] for m in range(1, order + 1)]
+        jet.append(sine * (-1.0 / kappa))
+    if order > 1:
+        jet.append(versine - 1.0)
+    for m in range(3, order + 1):
+        jet.append(jet[m - 2] * -(kappa**2))
     return jet

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..errors import ParameterError
 from .base import Array, unit
-from .exponential import Block, Exponentials, Jet, exponential, shifted
+from .elementary import exponential
+from .exponential import Block, Exponentials, Jet, shifted
 from .quadratic import Cholesky
 
 
