@@ -6,7 +6,7 @@ A `Field` is u = Φ(θ) at the points x, with its derivatives evaluated when fir
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,11 +25,14 @@ class Differentiable(Protocol):
     dim: int
     shape: tuple[int, ...]
 
+    @property
+    def one_pass(self) -> bool: ...
     def value(self, theta: Array, x: Array) -> Array: ...
     def gradient(self, theta: Array, x: Array) -> Array: ...
     def hessian(self, theta: Array, x: Array) -> Array: ...
     def laplacian(self, theta: Array, x: Array) -> Array: ...
     def derivative(self, theta: Array, x: Array, alpha: Alpha) -> Array: ...
+    def derivatives(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> Array: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,30 +50,57 @@ class Field:
     theta: Array
     x: Array
     _kept: dict[Any, Array] = field(default_factory=dict, repr=False)
+    _asked: dict[Alpha, None] = field(default_factory=dict, repr=False)
+
+    @property
+    def asked(self) -> tuple[Alpha, ...]:
+        """Multi-indices of what has been asked for so far, where the ansatz evaluates several in one pass."""
+        return tuple(self._asked)
 
     def _keep(self, key: Any, make: Callable[[], Array]) -> Array:
         if key not in self._kept:
             self._kept[key] = make()
         return self._kept[key]
 
+    def _partials(self, alphas: Sequence[Alpha]) -> list[Array]:
+        """∂^alpha u for several alpha, those that are missing in one pass."""
+        self._asked.update(dict.fromkeys(alphas))
+        missing = [alpha for alpha in dict.fromkeys(alphas) if alpha not in self._kept]
+        if missing:
+            self._kept.update(zip(missing, self.ansatz.derivatives(self.theta, self.x, missing), strict=True))
+        return [self._kept[alpha] for alpha in alphas]
+
     @property
     def value(self) -> Array:
         """u(x_k), shape (*shape, N)."""
+        if self.ansatz.one_pass:
+            return self._partials([unit(self.ansatz.dim)])[0]
         return self._keep("value", lambda: self.ansatz.value(self.theta, self.x))
 
     @property
     def gradient(self) -> Array:
         """∂u/∂x_i, shape (dim, *shape, N)."""
+        if self.ansatz.one_pass:
+            return self._keep("gradient", lambda: np.stack(self._partials(gradient_alphas(self.ansatz.dim))))
         return self._keep("gradient", lambda: self.ansatz.gradient(self.theta, self.x))
 
     @property
     def hessian(self) -> Array:
         """∂²u/∂x_i∂x_j, shape (dim, dim, *shape, N)."""
+        if self.ansatz.one_pass:
+            return self._keep("hessian", self._second)
         return self._keep("hessian", lambda: self.ansatz.hessian(self.theta, self.x))
+
+    def _second(self) -> Array:
+        dim = self.ansatz.dim
+        found = np.stack(self._partials(hessian_alphas(dim)))
+        return found.reshape(dim, dim, *found.shape[1:])
 
     @property
     def laplacian(self) -> Array:
         """Δu, shape (*shape, N)."""
+        if self.ansatz.one_pass:
+            return self._keep("laplacian", lambda: np.sum(self._partials(laplacian_alphas(self.ansatz.dim)), axis=0))
         return self._keep("laplacian", lambda: self.ansatz.laplacian(self.theta, self.x))
 
     def derivative(self, *alpha: int) -> Array:
@@ -86,6 +116,8 @@ class Field:
                 f"derivative{alpha} of a field in {self.ansatz.dim} dimensions",
                 f"give {self.ansatz.dim} non-negative orders, one for each direction",
             )
+        if self.ansatz.one_pass:
+            return self._partials([alpha])[0]
         return self._keep(alpha, lambda: self.ansatz.derivative(self.theta, self.x, alpha))
 
     def __call__(self, x: Array) -> Array:
@@ -143,3 +175,26 @@ def dot(a: Array, b: Array) -> Array:
         b = b.reshape(b.shape[0], *(1,) * (a.ndim - b.ndim), *b.shape[1:])
     total: Array = np.sum(a * b, axis=0)
     return total
+
+
+def gradient_alphas(dim: int) -> list[Alpha]:
+    """Multi-indices of ∇u."""
+    return [unit(dim, i) for i in range(dim)]
+
+
+def hessian_alphas(dim: int) -> list[Alpha]:
+    """Multi-indices of ∇∇u, row by row."""
+    return [unit(dim, i, j) for i in range(dim) for j in range(dim)]
+
+
+def laplacian_alphas(dim: int) -> list[Alpha]:
+    """Multi-indices whose sum is Δu."""
+    return [unit(dim, i, i) for i in range(dim)]
+
+
+def unit(dim: int, *axes: int) -> Alpha:
+    """Multi-index of the partial derivative along the given axes: ``unit(2, 0, 0) == (2, 0)``."""
+    alpha = [0] * dim
+    for axis in axes:
+        alpha[axis] += 1
+    return tuple(alpha)

@@ -6,15 +6,17 @@ boundary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from dataclasses import field as attribute
 from typing import Any, Protocol
 
 import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from .ansatz.base import Ansatz
+from .ansatz.base import Alpha, Ansatz
 from .calculus import Field
 from .collective import together
 from .errors import ParameterError, ShapeError
@@ -147,6 +149,7 @@ class Problem:
     conditions: tuple[Condition, ...] = ()
     scale: Array | None = None
     storage: int = STORED_BYTES
+    _asked: list[Alpha] = attribute(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.ansatz.dim != self.quadrature.x.shape[0]:
@@ -211,17 +214,30 @@ class Problem:
             Whatever f or the ansatz raises on some rank, on all ranks.
         """
         with together(self.comm):
-            field = Field(self.ansatz, theta, self.quadrature.x) if field is None else field
+            known, tangent = self._in_one_pass(theta) if field is None else ({}, None)
+            field = Field(self.ansatz, theta, self.quadrature.x, known) if field is None else field
             with RHS:
                 f = self._evaluate(t, field)
-            blocks: list[Rows] = [field_rows(self.ansatz, theta, self.quadrature, self.storage)]
+            self._asked[:] = field.asked
+            blocks: list[Rows] = [field_rows(self.ansatz, theta, self.quadrature, self.storage, tangent)]
             rhs = [root_weights(self.quadrature.w, self.ansatz.shape, self.ansatz.dtype) * f]
             for condition in self.conditions:
                 block, target = condition.rows(t, theta, self.ansatz)
                 blocks.append(block)
                 rhs.append(target)
-        tangent = Tangent(tuple(blocks), self.comm, (t, theta))
-        return StageSystem(tangent, np.concatenate(rhs), self.scale, theta, self._rows_of_field, field)
+        return StageSystem(
+            Tangent(tuple(blocks), self.comm, (t, theta)), np.concatenate(rhs), self.scale, theta, self._rows_of_field,
+            field,
+        )  # fmt: skip
+
+    def _in_one_pass(self, theta: Array) -> tuple[dict[Alpha, Array], Array | None]:
+        """Derivatives of u that f asked for the last time, and the tangent, where one pass for both is cheaper."""
+        points = self.quadrature.x
+        if not (self._asked and self.ansatz.one_pass and stored(self.ansatz, points.shape[1], self.storage)):
+            return {}, None
+        with TANGENT:
+            values, tangent = self.ansatz.evaluate(theta, points, self._asked)
+        return dict(zip(self._asked, values, strict=True)), tangent
 
     def _rows_of_field(self, theta: Array) -> Array:
         root = root_weights(self.quadrature.w, self.ansatz.shape, self.ansatz.dtype)
@@ -243,17 +259,30 @@ class Problem:
         return real_rows(f.astype(self.ansatz.dtype, copy=False))
 
 
-def field_rows(ansatz: Ansatz, theta: Array, quadrature: Quadrature, storage: int = STORED_BYTES) -> Rows:
-    """√W J(θ) at the local points: sparse, matrix-free or stored, whichever fits; no communication."""
+def stored(ansatz: Ansatz, points: int, storage: int) -> bool:
+    """Whether the tangent at so many local points becomes an array."""
+    size = 8 * ansatz.size * points * math.prod(ansatz.shape) * (np.dtype(ansatz.dtype).itemsize // 8)
+    fits = size <= min(storage, CACHED_BYTES if ansatz.matrix_free else storage)
+    return fits and getattr(ansatz, "sparse_tangent", None) is None
+
+
+def field_rows(
+    ansatz: Ansatz, theta: Array, quadrature: Quadrature, storage: int = STORED_BYTES, tangent: Array | None = None
+) -> Rows:
+    """√W J(θ) at the local points: sparse, matrix-free or stored, whichever fits; no communication.
+
+    `tangent` is the ansatz's where it has been evaluated already; it becomes part of the rows.
+    """
     x, w = quadrature.x, quadrature.w
     root = root_weights(w, ansatz.shape, ansatz.dtype)
     sparse = getattr(ansatz, "sparse_tangent", None)
     if sparse is not None:
         return SparseRows(sparse(theta, x), root)
-    if 8 * ansatz.size * root.size <= min(storage, CACHED_BYTES if ansatz.matrix_free else storage):
+    if stored(ansatz, x.shape[1], storage):
+        line = 0 if ansatz.dim > 1 else 2 if np.dtype(ansatz.dtype).kind == "c" else 1
         with TANGENT:
-            line = 0 if ansatz.dim > 1 else 2 if np.dtype(ansatz.dtype).kind == "c" else 1
-            return DenseRows(real_rows(ansatz.tangent(theta, x), 1), root, line)
+            array = ansatz.tangent(theta, x) if tangent is None else tangent
+        return DenseRows(real_rows(array, 1), root, line)
     return MatrixFreeRows(_products(ansatz, theta, x), root, x.shape[1], ansatz.size)
 
 

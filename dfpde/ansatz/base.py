@@ -9,16 +9,21 @@ of dim non-negative integers).  An ansatz knows neither meshes nor MPI.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..calculus import Alpha as Alpha
+from ..calculus import gradient_alphas, hessian_alphas, laplacian_alphas
+from ..calculus import unit as unit
 from ..errors import MissingDerivative, ShapeError
 
 Array = NDArray[Any]
-Alpha = tuple[int, ...]
+
+#: What `Ansatz.evaluate` must agree with.
+PARTS = ("value", "derivative", "derivatives", "gradient", "hessian", "laplacian", "tangent", "tangent_derivative")
 
 
 class Ansatz(ABC):
@@ -76,20 +81,39 @@ class Ansatz(ABC):
 
     def gradient(self, theta: Array, x: Array) -> Array:
         """∂u/∂x_i, shape (dim, *shape, N)."""
-        return np.stack([self.derivative(theta, x, unit(self.dim, i)) for i in range(self.dim)])
+        return self.derivatives(theta, x, gradient_alphas(self.dim))
 
     def hessian(self, theta: Array, x: Array) -> Array:
         """∂²u/∂x_i∂x_j, shape (dim, dim, *shape, N)."""
-        rows = range(self.dim)
-        upper = {(i, j): self.derivative(theta, x, unit(self.dim, i, j)) for i in rows for j in rows if i <= j}
-        return np.stack([np.stack([upper[min(i, j), max(i, j)] for j in rows]) for i in rows])
+        alphas = hessian_alphas(self.dim)
+        upper = sorted(set(alphas), reverse=True)
+        found = self.derivatives(theta, x, upper)
+        second: Array = found[[upper.index(alpha) for alpha in alphas]]
+        return second.reshape(self.dim, self.dim, *second.shape[1:])
 
     def laplacian(self, theta: Array, x: Array) -> Array:
         """Δu, shape (*shape, N)."""
-        total = self.derivative(theta, x, unit(self.dim, 0, 0))
-        for i in range(1, self.dim):
-            total = total + self.derivative(theta, x, unit(self.dim, i, i))
+        total: Array = self.derivatives(theta, x, laplacian_alphas(self.dim)).sum(axis=0)
         return total
+
+    # -- several at once; override where that is cheaper ----------------------------------------------------
+    def derivatives(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> Array:
+        """∂^alpha u(x_k) for several alpha, shape (len(alphas), *shape, N)."""
+        return np.stack([self.derivative(theta, x, alpha) for alpha in alphas])
+
+    def evaluate(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> tuple[Array, Array]:
+        """`derivatives` and `tangent`, the same numbers to the last bit."""
+        return self.derivatives(theta, x, alphas), self.tangent(theta, x)
+
+    @property
+    def one_pass(self) -> bool:
+        """True when `evaluate` is cheaper than its parts, and no subclass has changed what it computes."""
+        for cls in type(self).__mro__:
+            if "evaluate" in vars(cls):
+                return cls is not Ansatz
+            if any(name in vars(cls) for name in PARTS):
+                return False
+        return False
 
     # -- products with the tangent; override where they are cheaper than forming it -------------------------
     def jvp(self, theta: Array, x: Array, v: Array) -> Array:
@@ -178,11 +202,3 @@ class Ansatz(ABC):
             f"implement {type(self).__name__}.{method}, write the ansatz with dfpde.Autodiff (all derivatives), or use "
             "a weak form that needs fewer derivatives",
         )
-
-
-def unit(dim: int, *axes: int) -> Alpha:
-    """Multi-index of the partial derivative along the given axes: ``unit(2, 0, 0) == (2, 0)``."""
-    alpha = [0] * dim
-    for axis in axes:
-        alpha[axis] += 1
-    return tuple(alpha)

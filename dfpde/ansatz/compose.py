@@ -94,18 +94,9 @@ class Composite(Ansatz):
         """∂^alpha u(x_k), every order that the components provide, shape (*shape, N)."""
         return self._derivative(self._parts(theta, x), check_alpha(self, alpha))
 
-    def gradient(self, theta: Array, x: Array) -> Array:
+    def derivatives(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> Array:
         parts = self._parts(theta, x)
-        return np.stack([self._derivative(parts, unit(self.dim, i)) for i in range(self.dim)])
-
-    def hessian(self, theta: Array, x: Array) -> Array:
-        parts, axes = self._parts(theta, x), range(self.dim)
-        upper = {(i, j): self._derivative(parts, unit(self.dim, i, j)) for i in axes for j in axes if i <= j}
-        return np.stack([np.stack([upper[min(i, j), max(i, j)] for j in axes]) for i in axes])
-
-    def laplacian(self, theta: Array, x: Array) -> Array:
-        parts = self._parts(theta, x)
-        return add_up(self._derivative(parts, unit(self.dim, i, i)) for i in range(self.dim))
+        return np.stack([self._derivative(parts, check_alpha(self, alpha)) for alpha in alphas])
 
     def tangent(self, theta: Array, x: Array) -> Array:
         return self.tangent_derivative(theta, x, unit(self.dim))

@@ -93,12 +93,6 @@ class Block:
     exponent: Jet
     parameters: Sequence[tuple[slice, Jet]] = ()
 
-    @property
-    def weighted(self) -> Exponential:
-        """c_i exp(E_i) and its derivatives."""
-        g = self.g if self.amplitudes is None else self.amplitudes[:, None] * self.g
-        return Exponential(g, self.exponent)
-
 
 class Exponentials(Ansatz):
     """u = Σ_i c_i exp(E_i(x)); c_i = 1, or the first n parameters.
@@ -117,8 +111,8 @@ class Exponentials(Ansatz):
         self.dim, self.n = dim, n
 
     @abstractmethod
-    def _block(self, theta: Array, x: Array, order: int, tangent: bool) -> Block:
-        """Jets at the points x of a block: E up to `order` (+1 with tangent), parameters up to `order`."""
+    def _block(self, theta: Array, x: Array, order: int, tangent: int) -> Block:
+        """Jets at the points x of a block: E up to `order`, parameters up to `tangent` < `order` (-1: none)."""
 
     def value(self, theta: Array, x: Array) -> Array:
         return self.derivative(theta, x, (0,) * self.dim)
@@ -128,26 +122,45 @@ class Exponentials(Ansatz):
 
     def derivative(self, theta: Array, x: Array, alpha: Alpha) -> Array:
         """∂^alpha u, any order, shape (N,)."""
-        theta, x, alpha = self.check_theta(theta), self.check_points(x), check_alpha(self, alpha)
-        out: Array = np.empty(x.shape[1], self.dtype)
-        for part in self._blocks(x.shape[1]):
-            block = self._block(theta, x[:, part], sum(alpha), False)
-            g = Exponential(block.g, block.exponent)(alpha)
-            out[part] = g.sum(0) if block.amplitudes is None else block.amplitudes @ g
-        return out
+        found: Array = self.derivatives(theta, x, [alpha])[0]
+        return found
+
+    def derivatives(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> Array:
+        return self._evaluate(theta, x, alphas, None)[0]
 
     def tangent_derivative(self, theta: Array, x: Array, alpha: Alpha) -> Array:
         """∂/∂θ ∂^alpha u, any order, shape (p, N)."""
-        theta, x, alpha = self.check_theta(theta), self.check_points(x), check_alpha(self, alpha)
-        out: Array = np.empty((self.size, x.shape[1]), self.dtype)
+        return self._evaluate(theta, x, [], alpha)[1]
+
+    def evaluate(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> tuple[Array, Array]:
+        return self._evaluate(theta, x, alphas, unit(self.dim))
+
+    def _evaluate(
+        self, theta: Array, x: Array, alphas: Sequence[Alpha], tangent: Alpha | None
+    ) -> tuple[Array, Array]:
+        """∂^alpha u for several alpha, and ∂/∂θ ∂^tangent u (no rows without one), block by block."""
+        theta, x, alphas = self.check_theta(theta), self.check_points(x), [check_alpha(self, a) for a in alphas]
+        tangent = None if tangent is None else check_alpha(self, tangent)
+        slopes = -1 if tangent is None else sum(tangent)
+        order = max([slopes + 1, *map(sum, alphas)])
+        values: Array = np.empty((len(alphas), x.shape[1]), self.dtype)
+        rows: Array = np.empty((0 if tangent is None else self.size, x.shape[1]), self.dtype)
         for part in self._blocks(x.shape[1]):
-            block = self._block(theta, x[:, part], sum(alpha), True)
-            if block.amplitudes is not None:
-                out[: self.n, part] = Exponential(block.g, block.exponent)(alpha)
-            weighted = block.weighted
-            for rows, jet in block.parameters:
-                weighted.times(jet, alpha, out=out[rows, part])
-        return out
+            block = self._block(theta, x[:, part], order, slopes)
+            g = Exponential(block.g, block.exponent)
+            for value, alpha in zip(values, alphas, strict=True):
+                value[part] = g(alpha).sum(0) if block.amplitudes is None else block.amplitudes @ g(alpha)
+            if tangent is not None:
+                self._rows_of(block, g, tangent, rows[:, part])
+        return values, rows
+
+    def _rows_of(self, block: Block, g: Exponential, alpha: Alpha, out: Array) -> None:
+        """∂/∂θ ∂^alpha u on one block."""
+        if block.amplitudes is not None:
+            out[: self.n] = g(alpha)
+            g = Exponential(block.amplitudes[:, None] * block.g, block.exponent)
+        for rows, jet in block.parameters:
+            g.times(jet, alpha, out=out[rows])
 
     def _blocks(self, points: int) -> Iterator[slice]:
         """Slices of points such that the (n, B) arrays of a block stay in cache."""

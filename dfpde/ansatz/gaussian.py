@@ -35,9 +35,10 @@ class _Mixture(Exponentials):
         y: Array = x[:, None, :] - centers.T[:, :, None]
         return y
 
-    def _parameters(self, exponent: Jet, slopes: Sequence[Jet]) -> list[tuple[slice, Jet]]:
-        """Rows and jets of centers (∂E/∂b_k = −∂_k E) and scales."""
+    def _parameters(self, exponent: Jet, slopes: Sequence[Jet], order: int) -> list[tuple[slice, Jet]]:
+        """Rows and jets of centers (∂E/∂b_k = −∂_k E) up to `order`, and of scales."""
         stop = self.n * (1 + self.dim)
+        exponent = {alpha: value for alpha, value in exponent.items() if sum(alpha) <= order + 1}
         rows = [(slice(self.n + k, stop, self.dim), shifted(exponent, k, -1)) for k in range(self.dim)]
         rows += [(slice(stop + i, self.size, self.factor.size), slope) for i, slope in enumerate(slopes)]
         return rows
@@ -106,14 +107,14 @@ class GaussianMixture(_Mixture):
                 f"give symmetric positive definite matrices, shape {shape} or {shape[1:]}",
             ) from error
 
-    def _block(self, theta: Array, x: Array, order: int, tangent: bool) -> Block:
+    def _block(self, theta: Array, x: Array, order: int, tangent: int) -> Block:
         part = self.unpack(theta)
         quadratic = self.factor.at(part["scales"], self._distance(part["centers"], x))
-        exponent = quadratic.exponent(order + tangent)
+        exponent = quadratic.exponent(order)
         parameters: list[tuple[slice, Jet]] = []
-        if tangent:
-            slopes = [quadratic.slope(i, order) for i in range(self.factor.size)]
-            parameters = self._parameters(exponent, slopes)
+        if tangent >= 0:
+            slopes = [quadratic.slope(i, tangent) for i in range(self.factor.size)]
+            parameters = self._parameters(exponent, slopes, tangent)
         return Block(exponential(exponent[unit(self.dim)]), part["amplitudes"], exponent, parameters)
 
 
@@ -153,7 +154,7 @@ class PeriodicGaussianMixture(_Mixture):
         """n components with one scale for each axis: p = n (2 dim + 1)."""
         return cls(periods, n, Cholesky.diagonal(len(periods)))
 
-    def _block(self, theta: Array, x: Array, order: int, tangent: bool) -> Block:
+    def _block(self, theta: Array, x: Array, order: int, tangent: int) -> Block:
         part = self.unpack(theta)
         y = self._distance(part["centers"], x)
         columns = part["scales"].reshape(self.n, -1).T[..., None]
@@ -161,12 +162,13 @@ class PeriodicGaussianMixture(_Mixture):
         slopes: list[Jet] = [{} for _ in columns]
         for number, entries in enumerate(self.factor.entries):
             for k, _ in entries:
-                s, jet = columns[number], _cosine(y[k], 2 * np.pi / self.periods[k], order + tangent)
+                s, jet = columns[number], _cosine(y[k], 2 * np.pi / self.periods[k], order)
                 for m, derivative in enumerate(jet):
                     alpha = unit(self.dim, *(k,) * m)
                     exponent[alpha] = exponent.get(alpha, 0) + s * s * derivative
-                    slopes[number][alpha] = slopes[number].get(alpha, 0) + 2 * s * derivative
-        parameters = self._parameters(exponent, slopes) if tangent else []
+                    if m <= tangent:
+                        slopes[number][alpha] = slopes[number].get(alpha, 0) + 2 * s * derivative
+        parameters = self._parameters(exponent, slopes, tangent) if tangent >= 0 else []
         return Block(exponential(exponent[unit(self.dim)]), part["amplitudes"], exponent, parameters)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,25 +65,36 @@ class Stack(Ansatz):
         return tuple(zip(self._index, self._rows, strict=True))
 
     def value(self, theta: Array, x: Array) -> Array:
-        return self._stack(theta, x, lambda part, own: part.value(own, x))
+        return self._stack(x, [part.value(own, x) for part, own in self._own(theta)])
 
     def derivative(self, theta: Array, x: Array, alpha: Alpha) -> Array:
-        return self._stack(theta, x, lambda part, own: part.derivative(own, x, alpha))
+        return self._stack(x, [part.derivative(own, x, alpha) for part, own in self._own(theta)])
 
     def gradient(self, theta: Array, x: Array) -> Array:
-        return self._stack(theta, x, lambda part, own: part.gradient(own, x), (self.dim,))
+        return self._stack(x, [part.gradient(own, x) for part, own in self._own(theta)], (self.dim,))
 
     def hessian(self, theta: Array, x: Array) -> Array:
-        return self._stack(theta, x, lambda part, own: part.hessian(own, x), (self.dim, self.dim))
+        return self._stack(x, [part.hessian(own, x) for part, own in self._own(theta)], (self.dim, self.dim))
 
     def laplacian(self, theta: Array, x: Array) -> Array:
-        return self._stack(theta, x, lambda part, own: part.laplacian(own, x))
+        return self._stack(x, [part.laplacian(own, x) for part, own in self._own(theta)])
 
     def tangent(self, theta: Array, x: Array) -> Array:
-        return self._scatter(theta, x, lambda part, own: part.tangent(own, x))
+        return self._scatter(x, [part.tangent(own, x) for part, own in self._own(theta)])
 
     def tangent_derivative(self, theta: Array, x: Array, alpha: Alpha) -> Array:
-        return self._scatter(theta, x, lambda part, own: part.tangent_derivative(own, x, alpha))
+        return self._scatter(x, [part.tangent_derivative(own, x, alpha) for part, own in self._own(theta)])
+
+    def derivatives(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> Array:
+        return self._stack(x, [part.derivatives(own, x, alphas) for part, own in self._own(theta)], (len(alphas),))
+
+    def evaluate(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> tuple[Array, Array]:
+        values, tangents = zip(*[part.evaluate(own, x, alphas) for part, own in self._own(theta)], strict=True)
+        return self._stack(x, values, (len(alphas),)), self._scatter(x, tangents)
+
+    @property
+    def one_pass(self) -> bool:
+        return super().one_pass and all(part.one_pass for part in self.components)
 
     def jvp(self, theta: Array, x: Array, v: Array) -> Array:
         theta, x, v = self.check_theta(theta), self.check_points(x), self.check_theta(v)
@@ -108,21 +119,22 @@ class Stack(Ansatz):
     def slices(self) -> Mapping[str, tuple[slice, tuple[int, ...]]]:
         return self._slices
 
-    def _stack(
-        self, theta: Array, x: Array, evaluate: Callable[[Ansatz, Array], Array], lead: tuple[int, ...] = ()
-    ) -> Array:
-        theta, x = self.check_theta(theta), self.check_points(x)
-        out: Array = np.empty((*lead, *self.shape, x.shape[1]), self.dtype)
-        for part, index, rows in zip(self.components, self._index, self._rows, strict=True):
-            where = rows if part.shape else rows.start
-            out[..., where, :] = evaluate(part, theta[index])
+    def _own(self, theta: Array) -> list[tuple[Ansatz, Array]]:
+        """Components and their parameters."""
+        theta = self.check_theta(theta)
+        return [(part, theta[index]) for part, index in zip(self.components, self._index, strict=True)]
+
+    def _stack(self, x: Array, parts: Sequence[Array], lead: tuple[int, ...] = ()) -> Array:
+        """Fields of the components as one, shape (*lead, m, N)."""
+        out: Array = np.empty((*lead, *self.shape, self.check_points(x).shape[1]), self.dtype)
+        for part, rows, values in zip(self.components, self._rows, parts, strict=True):
+            out[..., rows if part.shape else rows.start, :] = values
         return out
 
-    def _scatter(self, theta: Array, x: Array, evaluate: Callable[[Ansatz, Array], Array]) -> Array:
-        theta, x = self.check_theta(theta), self.check_points(x)
-        out: Array = np.zeros((self.size, *self.shape, x.shape[1]), self.dtype)
-        for part, index, rows in zip(self.components, self._index, self._rows, strict=True):
-            where = rows if part.shape else rows.start
+    def _scatter(self, x: Array, parts: Sequence[Array]) -> Array:
+        """Tangents of the components as one, shape (p, m, N)."""
+        out: Array = np.zeros((self.size, *self.shape, self.check_points(x).shape[1]), self.dtype)
+        for part, index, rows, tangent in zip(self.components, self._index, self._rows, parts, strict=True):
             if part.size:
-                out[index, where] = evaluate(part, theta[index])
+                out[index, rows if part.shape else rows.start] = tangent
         return out

@@ -199,6 +199,17 @@ class Frozen(Ansatz):
     def laplacian(self, theta: Array, x: Array) -> Array:
         return self.ansatz.laplacian(self.full(theta), x)
 
+    def derivatives(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> Array:
+        return self.ansatz.derivatives(self.full(theta), x, alphas)
+
+    def evaluate(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> tuple[Array, Array]:
+        values, tangent = self.ansatz.evaluate(self.full(theta), x, alphas)
+        return values, np.ascontiguousarray(tangent[self._free])
+
+    @property
+    def one_pass(self) -> bool:
+        return super().one_pass and self.ansatz.one_pass
+
     def tangent(self, theta: Array, x: Array) -> Array:
         return np.ascontiguousarray(self.ansatz.tangent(self.full(theta), x)[self._free])
 

@@ -107,27 +107,27 @@ class WavePackets(Exponentials):
         """Blocks of θ, with the fixed widths when frozen."""
         return self.unpack(theta) | (self.width or {})
 
-    def _block(self, theta: Array, x: Array, order: int, tangent: bool) -> Block:
+    def _block(self, theta: Array, x: Array, order: int, tangent: int) -> Block:
         part = self._parts(theta)
         y = x[:, None, :] - part["centers"].T[:, :, None]
         quadratic = self.factor.at(part["scales"], y)
         chirp = {e[0]: part["chirps"][:, i : i + 1] for i, e in enumerate(self.factor.entries)}
-        phase = _phase(chirp, part["momenta"].T[..., None], y, order + tangent)
+        phase = _phase(chirp, part["momenta"].T[..., None], y, order)
         phase[unit(self.dim)] += part["zeta"][:, :1]
         exponent = {
             alpha: real + 1j * phase[alpha] if alpha in phase else real + 0j
-            for alpha, real in quadratic.exponent(order + tangent).items()
+            for alpha, real in quadratic.exponent(order).items()
         }
         exponent[unit(self.dim)] -= part["zeta"][:, 1:]
         jets: list[Jet] = []
-        if tangent:
+        if tangent >= 0:
             jets += [shifted(exponent, k, -1) for k in range(self.dim)]
             jets += [{unit(self.dim): 1j * y[k], unit(self.dim, k): np.array(1j)} for k in range(self.dim)]
             jets += [{unit(self.dim): np.array(1j)}, {unit(self.dim): np.array(-1.0)}]
             if not self.frozen:
                 jets += [_chirp_slope(k, m, y) for k, m in chirp]
-                jets += [quadratic.slope(i, order) for i in range(self.factor.size)]
-        rows = list(zip(self._rows(), jets, strict=tangent))
+                jets += [quadratic.slope(i, tangent) for i in range(self.factor.size)]
+        rows = list(zip(self._rows(), jets, strict=tangent >= 0))
         return Block(exponential(exponent[unit(self.dim)]), None, exponent, rows)
 
     def _rows(self) -> Iterator[slice]:

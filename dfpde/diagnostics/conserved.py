@@ -173,7 +173,8 @@ class _Projecting:
     def _sharing(self, problem: Problem) -> Problem:
         if problem is not self.held.problem or type(problem) is not Problem:
             return problem
-        return _Sharing(**{part.name: getattr(problem, part.name) for part in fields(Problem)}, kept=self.held._field)
+        given = {part.name: getattr(problem, part.name) for part in fields(Problem) if part.init}
+        return _Sharing(**given, kept=self.held._field)
 
 
 @dataclass(frozen=True, eq=False)
