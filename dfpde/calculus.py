@@ -33,6 +33,7 @@ class Differentiable(Protocol):
     def laplacian(self, theta: Array, x: Array) -> Array: ...
     def derivative(self, theta: Array, x: Array, alpha: Alpha) -> Array: ...
     def derivatives(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> Array: ...
+    def evaluate(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> tuple[Array, Array]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,17 @@ class Field:
     x: Array
     _kept: dict[Any, Array] = field(default_factory=dict, repr=False)
     _asked: dict[Alpha, None] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def evaluated(cls, ansatz: Differentiable, theta: Array, x: Array, alphas: Sequence[Alpha]) -> Field:
+        """u with derivatives ∂^alpha u and the tangent, from one pass over the points."""
+        values, tangent = ansatz.evaluate(theta, x, alphas)
+        return cls(ansatz, theta, x, {**dict(zip(alphas, values, strict=True)), "tangent": tangent})
+
+    @property
+    def tangent(self) -> Array | None:
+        """∂u/∂θ, shape (p, *shape, N), if it has been evaluated with the field."""
+        return self._kept.get("tangent")
 
     @property
     def asked(self) -> tuple[Alpha, ...]:

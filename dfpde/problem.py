@@ -214,12 +214,11 @@ class Problem:
             Whatever f or the ansatz raises on some rank, on all ranks.
         """
         with together(self.comm):
-            known, tangent = self._in_one_pass(theta) if field is None else ({}, None)
-            field = Field(self.ansatz, theta, self.quadrature.x, known) if field is None else field
+            field = self.stage_field(theta) if field is None else field
             with RHS:
                 f = self._evaluate(t, field)
             self._asked[:] = field.asked
-            blocks: list[Rows] = [field_rows(self.ansatz, theta, self.quadrature, self.storage, tangent)]
+            blocks: list[Rows] = [field_rows(self.ansatz, theta, self.quadrature, self.storage, field.tangent)]
             rhs = [root_weights(self.quadrature.w, self.ansatz.shape, self.ansatz.dtype) * f]
             for condition in self.conditions:
                 block, target = condition.rows(t, theta, self.ansatz)
@@ -230,14 +229,13 @@ class Problem:
             field,
         )  # fmt: skip
 
-    def _in_one_pass(self, theta: Array) -> tuple[dict[Alpha, Array], Array | None]:
-        """Derivatives of u that f asked for the last time, and the tangent, where one pass for both is cheaper."""
-        points = self.quadrature.x
-        if not (self._asked and self.ansatz.one_pass and stored(self.ansatz, points.shape[1], self.storage)):
-            return {}, None
+    def stage_field(self, theta: Array) -> Field:
+        """u for `system`, with what f asked for the last time and the tangent where one pass for all is cheaper."""
+        x = self.quadrature.x
+        if not (self._asked and self.ansatz.one_pass and stored(self.ansatz, x.shape[1], self.storage)):
+            return Field(self.ansatz, theta, x)
         with TANGENT:
-            values, tangent = self.ansatz.evaluate(theta, points, self._asked)
-        return dict(zip(self._asked, values, strict=True)), tangent
+            return Field.evaluated(self.ansatz, theta, x, self._asked)
 
     def _rows_of_field(self, theta: Array) -> Array:
         root = root_weights(self.quadrature.w, self.ansatz.shape, self.ansatz.dtype)

@@ -206,6 +206,7 @@ class _Bench:
             if sum(alpha) > 0:
                 yield from self._derivative(alpha)
             yield from self._tangent_derivative(alpha)
+        yield self._together([a for a in multi_indices(dim, order) if self._try("derivative", a) is not None])
         gradient = self._try("gradient")
         if gradient is None:
             return
@@ -216,6 +217,13 @@ class _Bench:
             yield self._compare("hessian", hessian, second)
         if laplacian is not None:
             yield self._compare("laplacian", laplacian, np.einsum("ii...->...", second))
+
+    def _together(self, alphas: list[Alpha]) -> Check:
+        """Several derivatives and the tangent in one pass."""
+        values, tangent = self.ansatz.evaluate(self.theta, self.x, alphas)
+        each = [self.ansatz.derivative(self.theta, self.x, alpha) for alpha in alphas]
+        same = np.array_equal(values, each) and np.array_equal(tangent, self.ansatz.tangent(self.theta, self.x))
+        return _flag("evaluate", same, "other numbers than derivative and tangent, to the last bit")
 
     def _derivative(self, alpha: Alpha) -> Iterator[Check]:
         axis = next(i for i, order in enumerate(alpha) if order)

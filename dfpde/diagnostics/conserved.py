@@ -112,8 +112,10 @@ class Conserving:
         """The scheme, followed by the projection: pass it to `evolve` together with this object as `inertia`."""
         return _Projecting(scheme, self)
 
-    def project(self, theta: Array) -> Array:
+    def project(self, theta: Array, prepare: bool = False) -> Array:
         """θ + G⁻¹Cᵀ s with Q(θ + G⁻¹Cᵀ s) = Q(θ₀), G and C of the last solve; Broyden's method in R^m; collective.
+
+        `prepare` says that a stage at the result comes next: its tangent is evaluated with the field.
 
         Raises
         ------
@@ -127,7 +129,8 @@ class Conserving:
         previous: tuple[Array, Array] | None = None
         for _ in range(CORRECTIONS):
             if self._field is None or not np.array_equal(self._field.theta, theta):
-                self._field = self.problem.field(theta)
+                again = prepare and previous is not None  # the first θ is hardly ever the last
+                self._field = self.problem.stage_field(theta) if again else self.problem.field(theta)
             found, size = values(self.problem, self.quantities, self._field)
             missing = self.targets - found
             relative = float(np.max(np.abs(missing) / np.where(size > 0, size, 1.0)))
@@ -168,13 +171,13 @@ class _Projecting:
         step = self.scheme.step(self._sharing(problem), solver, inertia, state, dt)
         if not np.all(np.isfinite(step.theta)):
             return step
-        return replace(step, theta=self.held.project(step.theta))
+        return replace(step, theta=self.held.project(step.theta, prepare=not step.at_end))
 
     def _sharing(self, problem: Problem) -> Problem:
         if problem is not self.held.problem or type(problem) is not Problem:
             return problem
         given = {part.name: getattr(problem, part.name) for part in fields(Problem) if part.init}
-        return _Sharing(**given, kept=self.held._field)
+        return _Sharing(**given, kept=self.held._field, origin=problem)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +185,12 @@ class _Sharing(Problem):
     """A problem whose field at one θ is known: the first stage of a step starts from what the projection evaluated."""
 
     kept: Field | None = None
+    origin: Problem | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.origin is not None:
+            object.__setattr__(self, "_asked", self.origin._asked)
 
     def system(self, t: float, theta: Array, field: Field | None = None) -> StageSystem:
         known = self.kept is not None and np.array_equal(self.kept.theta, theta)

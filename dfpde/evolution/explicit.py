@@ -112,7 +112,8 @@ class ExplicitRungeKutta:
             k[i], defects[i], anchor = found.value, found.defect, found.anchor
             iterations, memory = iterations + found.iterations, found.memory
             tangent = system.tangent
-        theta = state.theta + dt * (np.asarray(tableau.b) @ k)
+        if not tableau.fsal:  # otherwise θ⁺ is where the last stage was
+            theta = state.theta + dt * (np.asarray(tableau.b) @ k)
         weights = np.abs(tableau.b)
         defect = float(weights @ defects / weights.sum())
         error = self._error(k, dt, tangent)

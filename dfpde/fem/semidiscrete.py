@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ..ansatz.base import Ansatz
-from ..calculus import Field
+from ..calculus import Field, unit
 from ..collective import finite, together
 from ..errors import ParameterError, ShapeError
 from ..leastsquares import MetricRows, Rows, SparseRows, Tangent, real_rows
@@ -216,11 +216,12 @@ class SemiDiscrete:
             Whatever F or the ansatz raises on some rank, on all ranks.
         """
         with together(self.comm):
-            found = Field(self.ansatz, theta, self.points)
+            found = self._stage_field(theta)
             values = found.value
         velocity = self.velocity(t, values)
         with together(self.comm):
-            blocks, rhs = [self._block(theta)], [self.weigh(velocity.astype(self.ansatz.dtype, copy=False))]
+            blocks = [self._block(theta, found.tangent)]
+            rhs = [self.weigh(velocity.astype(self.ansatz.dtype, copy=False))]
             for condition in self.conditions:
                 block, target = condition.rows(t, theta, self.ansatz)
                 blocks.append(block)
@@ -231,12 +232,19 @@ class SemiDiscrete:
     def _rows_of_field(self, theta: Array) -> Array:
         return self.weigh(self.ansatz.value(theta, self.points))
 
-    def _block(self, theta: Array) -> Rows:
+    def _stage_field(self, theta: Array) -> Field:
+        """U, with the tangent where one pass for both saves work."""
+        if not self.ansatz.one_pass or getattr(self.ansatz, "sparse_tangent", None) is not None:
+            return Field(self.ansatz, theta, self.points)
+        return Field.evaluated(self.ansatz, theta, self.points, [unit(self.ansatz.dim)])
+
+    def _block(self, theta: Array, tangent: Array | None = None) -> Rows:
         sparse_tangent = getattr(self.ansatz, "sparse_tangent", None)
         if sparse_tangent is not None:
             rows = sparse.csr_array(self._root @ sparse_tangent(theta, self.points))
             return SparseRows(rows, np.ones(rows.shape[0]))
-        return MetricRows(real_rows(self.ansatz.tangent(theta, self.points), 1), self._root, self._squared)
+        tangent = self.ansatz.tangent(theta, self.points) if tangent is None else tangent
+        return MetricRows(real_rows(tangent, 1), self._root, self._squared)
 
 
 class _Inverse:
