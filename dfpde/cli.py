@@ -89,7 +89,7 @@ def _mpirun(arguments: argparse.Namespace) -> int:
     words = arguments.arguments[1:] if arguments.arguments[:1] == ["--"] else arguments.arguments
     command = launch.find_launcher().command(arguments.n, words)
     sys.stdout.flush()
-    os.execve(command[0], command, launch.ranks_environment(arguments.n))
+    os.execve(command[0], command, launch.ranks_environment())
 
 
 def _check_mesh(arguments: argparse.Namespace) -> int:

@@ -99,7 +99,7 @@ def _numerics(ranks: int) -> Part:
         return facts, []
     return facts, [
         f"{threads} BLAS threads on each of {ranks} ranks are more than {cores()} core(s): under a plain mpirun set "
-        f"OMP_NUM_THREADS={max(1, cores() // ranks)} (`python -m dfpde mpirun` does)"
+        "OMP_NUM_THREADS=1 (`python -m dfpde mpirun` does)"
     ]
 
 

@@ -20,10 +20,12 @@ from .errors import ParameterError, ShapeError
 from .evolution.state import State
 from .leastsquares import KSP, LeastSquares, Solver
 from .problem import Problem
+from .threads import one_thread
 
 Array = NDArray[Any]
 
 
+@one_thread()
 def fit(
     problem: Problem,
     initial: Callable[[Array], Array] | Array,

@@ -138,10 +138,10 @@ def find_launcher() -> Launcher:
     return next((launcher for launcher in launchers if launcher.family == ours), launchers[0])
 
 
-def ranks_environment(n: int) -> dict[str, str]:
-    """`clean_environment` with the cores shared out: BLAS threads × ranks ≤ cores, unless OMP_NUM_THREADS is set."""
+def ranks_environment() -> dict[str, str]:
+    """`clean_environment` with one BLAS thread for each rank (see `dfpde.threads`), unless OMP_NUM_THREADS is set."""
     environment = clean_environment()
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, cores() // n)))
+    environment.setdefault("OMP_NUM_THREADS", "1")
     return environment
 
 
@@ -158,7 +158,7 @@ def run_ranks(n: int, arguments: Sequence[str], timeout: float) -> subprocess.Co
     command = find_launcher().command(n, arguments)
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        command, env=ranks_environment(n), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True,
+        command, env=ranks_environment(), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True,
         start_new_session=True,
     ) as process:  # fmt: skip
         try:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1] / "dfpde"
 LAYERS = """
 errors
 launch
-environment
+environment threads
 collective
 cells mesh_raw mesh_file mesh_check mesh grids
 quadrature
@@ -53,7 +53,7 @@ HOMES = {
     "pymetis": ["fem/*"],
     "dolfinx": ["fem/dolfinx_adapter.py"],
     "firedrake": ["fem/firedrake_adapter.py"],
-    "threadpoolctl": ["environment.py", "launch.py"],
+    "threadpoolctl": ["environment.py", "launch.py", "threads.py"],
 }
 NO_MPI = ["ansatz/*", "calculus.py", "evolution/tableaus.py"]  # these know one process only
 

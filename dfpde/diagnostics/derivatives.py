@@ -27,6 +27,7 @@ from ..evolution.state import State
 from ..inertia import FIRST_SOLVES, Inertia, PerStep
 from ..leastsquares import KSP, LeastSquares, Solver, SparseRows, Tangent
 from ..problem import Problem, StageSystem
+from ..threads import one_thread
 from .functional import Functional
 
 Array = NDArray[Any]
@@ -144,6 +145,7 @@ class _Run:
             return self.inertia.coefficients(tau)
         return self.inertia.eps, self.inertia.rho
 
+    @one_thread()
     def _velocity(self, t: float, theta: Array, anchor: Array | None, eps: float, rho: float) -> Array:
         """v and v', as `dfpde.inertia.anchored` defines v."""
         rounds = 1 if anchor is not None or rho == 0 else FIRST_SOLVES

@@ -21,6 +21,7 @@ from ..collective import together
 from ..errors import DfpdeWarning, ParameterError
 from ..leastsquares import Tangent
 from ..problem import StageSystem
+from ..threads import one_thread
 
 Array = NDArray[Any]
 
@@ -92,6 +93,7 @@ class Spectrum:
         return ansatz.unpack(np.clip(1.0 - np.einsum("ij,ij->j", strong, strong), 0.0, 1.0))
 
 
+@one_thread()
 def spectrum(
     tangent: Tangent,
     k: int | None = None,

@@ -13,6 +13,7 @@ from ..errors import DfpdeError, NonFiniteError, ParameterError, SolverError, St
 from ..inertia import Inertia, Regularization, StageContext
 from ..leastsquares import KSP, LeastSquares, Solver
 from ..problem import Problem
+from ..threads import one_thread
 from .control import PI, Controller
 from .diagnosis import Try, diagnose
 from .events import Event, Watch
@@ -183,6 +184,7 @@ def advance(run: _Run, state: State, stop: float) -> State:
     raise _give_up(run, state, tries)
 
 
+@one_thread()
 def _try(run: _Run, state: State, dt: float) -> tuple[Step, float]:
     """A step and ‖u‖ after it (0 where no error is controlled), both finite."""
     step = run.integrator.step(run.problem, run.solver, run.inertia, state, dt)
@@ -205,6 +207,7 @@ def _step_to(run: _Run, state: State, t: float) -> State:
     return done.with_(kept=run.solver.memory if isinstance(run.solver, KSP) else None)
 
 
+@one_thread()
 def resume(problem: Problem, state: State, solver: Solver) -> None:
     """Give the solver the preconditioner it had when this state was made, so that restarts are bitwise equal."""
     if not isinstance(solver, KSP):
@@ -262,6 +265,7 @@ def _give_up(run: _Run, state: State, tries: Sequence[Try]) -> StepError:
     return error
 
 
+@one_thread()
 def _first_step(run: _Run, state: State, end: float) -> float:
     """Automatic first step size from ‖u‖, ‖u_t‖ and ‖u_tt‖ (Hairer, Nørsett, Wanner I, II.4), in field norms."""
     problem = run.problem

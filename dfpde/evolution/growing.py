@@ -17,6 +17,7 @@ from ..errors import ParameterError
 from ..inertia import Regularization, StageContext, Velocity
 from ..leastsquares import KSP, Solver
 from ..problem import Problem
+from ..threads import one_thread
 from .control import Controller
 from .evolve import evolve
 from .state import State
@@ -61,6 +62,7 @@ class Growing:
         if not (self.limit > 0 and 0 < self.gain < 1):
             raise ParameterError(f"limit = {self.limit}, gain = {self.gain}", "limit > 0 and 0 < gain < 1")
 
+    @one_thread()
     def grow(
         self, problem: Problem, state: State, inertia: Regularization, solver: Solver | None = None
     ) -> tuple[Problem, State]:
