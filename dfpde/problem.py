@@ -71,6 +71,17 @@ class Condition(Protocol):
         ...
 
 
+def rate(
+    g: Callable[[float, Array], Array], g_t: Callable[[float, Array], Array] | None, t: float, x: Array,
+    shape: tuple[int, ...],
+) -> Array:  # fmt: skip
+    """∂g/∂t at the points of a boundary: g_t, or a central difference of g."""
+    if g_t is not None:
+        return np.broadcast_to(g_t(t, x), shape)
+    h = 1e-5 * max(1.0, abs(t))
+    return np.asarray((np.broadcast_to(g(t + h, x), shape) - g(t - h, x)) / (2 * h))
+
+
 @dataclass(frozen=True, eq=False)
 class Dirichlet:
     """u = g(t, x) at the points of a (boundary) quadrature, imposed weakly.
@@ -105,11 +116,7 @@ class Dirichlet:
     def rows(self, t: float, theta: Array, ansatz: Ansatz) -> tuple[Rows, Array]:
         """See `Condition`."""
         x, shape = self.quadrature.x, (*ansatz.shape, self.quadrature.x.shape[1])
-        if self.g_t is not None:
-            target = np.broadcast_to(self.g_t(t, x), shape)
-        else:
-            h = 1e-5 * max(1.0, abs(t))
-            target = (np.broadcast_to(self.g(t + h, x), shape) - self.g(t - h, x)) / (2 * h)
+        target = rate(self.g, self.g_t, t, x, shape)
         if self.decay:
             target = target - self.decay * (ansatz.value(theta, x) - self.g(t, x))
         root = root_weights(self.weight * self.quadrature.w, ansatz.shape, ansatz.dtype)

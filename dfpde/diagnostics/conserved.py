@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..calculus import Field
 from ..errors import ParameterError, StepError
-from ..evolution.explicit import Integrator, Step
+from ..evolution.explicit import Integrator, Step, Wrapped
 from ..evolution.state import State
 from ..inertia import Regularization, StageContext, Velocity
 from ..leastsquares import Solver, Tangent
@@ -153,19 +153,10 @@ class Conserving:
 
 
 @dataclass(frozen=True, eq=False)
-class _Projecting:
+class _Projecting(Wrapped):
     """Integrator whose steps end on the manifold of the conserved quantities."""
 
-    scheme: Integrator
     held: Conserving
-
-    @property
-    def order(self) -> int:
-        return self.scheme.order
-
-    @property
-    def error_order(self) -> int | None:
-        return self.scheme.error_order
 
     def step(self, problem: Problem, solver: Solver, inertia: Regularization, state: State, dt: float) -> Step:
         step = self.scheme.step(self._sharing(problem), solver, inertia, state, dt)

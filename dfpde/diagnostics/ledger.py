@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import ParameterError
 from ..evolution.continuous import ContinuousInertia
-from ..evolution.explicit import ExplicitRungeKutta, Step
+from ..evolution.explicit import ExplicitRungeKutta, Step, Wrapped
 from ..evolution.state import State
 from ..inertia import Inertia, PerStep, Regularization, StageContext, Velocity
 from ..leastsquares import Solver
@@ -201,19 +201,11 @@ class EnergyLedger:
 
 
 @dataclass(frozen=True, eq=False)
-class _Watched:
+class _Watched(Wrapped):
     """Integrator that reports its stages to a ledger."""
 
     scheme: Scheme
     ledger: EnergyLedger
-
-    @property
-    def order(self) -> int:
-        return self.scheme.order
-
-    @property
-    def error_order(self) -> int | None:
-        return self.scheme.error_order
 
     def step(self, problem: Problem, solver: Solver, inertia: Regularization, state: State, dt: float) -> Step:
         return self.ledger._step(self.scheme, solver, inertia, state, dt)

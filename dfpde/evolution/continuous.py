@@ -20,15 +20,14 @@ from ..errors import ParameterError
 from ..inertia import Inertia, Regularization, StageContext
 from ..leastsquares import Solver
 from ..problem import Problem, StageSystem
-from .explicit import Step
+from .explicit import ByTableau, Step
 from .state import State
-from .tableaus import Tableau
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class ContinuousInertia:
+class ContinuousInertia(ByTableau):
     """Explicit Runge–Kutta scheme for (θ, v); an `Integrator` that asks for `Inertia` with a positive mass.
 
     v starts from the state's velocity; a state without one gets the velocity of `Inertia` at rest.
@@ -41,18 +40,7 @@ class ContinuousInertia:
         (stage, system, v) called at every stage, for instruments.
     """
 
-    tableau: Tableau
     observe: Callable[[int, StageSystem, Array], None] | None = None
-
-    @property
-    def order(self) -> int:
-        """Order of the solution."""
-        return self.tableau.order
-
-    @property
-    def error_order(self) -> int | None:
-        """Order of the embedded solution, None without one."""
-        return None if self.tableau.b_hat is None else self.tableau.embedded_order
 
     def step(self, problem: Problem, solver: Solver, inertia: Regularization, state: State, dt: float) -> Step:
         """See `Integrator`.

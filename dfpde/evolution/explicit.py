@@ -78,8 +78,8 @@ class Integrator(Protocol):
 
 
 @dataclass(frozen=True)
-class ExplicitRungeKutta:
-    """Explicit Runge–Kutta integrator given by its tableau."""
+class ByTableau:
+    """Base of the integrators given by a tableau."""
 
     tableau: Tableau
 
@@ -92,6 +92,28 @@ class ExplicitRungeKutta:
     def error_order(self) -> int | None:
         """Order of the embedded solution, None without one."""
         return None if self.tableau.b_hat is None else self.tableau.embedded_order
+
+
+@dataclass(frozen=True, eq=False)
+class Wrapped:
+    """Base of the integrators that add something to the steps of another one."""
+
+    scheme: Integrator
+
+    @property
+    def order(self) -> int:
+        """Order of the solution."""
+        return self.scheme.order
+
+    @property
+    def error_order(self) -> int | None:
+        """Order of the embedded solution, None without one."""
+        return self.scheme.error_order
+
+
+@dataclass(frozen=True)
+class ExplicitRungeKutta(ByTableau):
+    """Explicit Runge–Kutta integrator given by its tableau."""
 
     def step(self, problem: Problem, solver: Solver, inertia: Regularization, state: State, dt: float) -> Step:
         """See `Integrator`."""

@@ -21,6 +21,7 @@ from skfem.helpers import dot, grad
 from ..ansatz.base import Ansatz, unit
 from ..errors import ParameterError
 from ..leastsquares import DenseRows, Rows, real_rows, root_weights
+from ..problem import rate
 from ..quadrature import Quadrature
 
 Array = NDArray[Any]
@@ -70,12 +71,7 @@ class Robin:
     def rows(self, t: float, theta: Array, ansatz: Ansatz) -> tuple[Rows, Array]:
         """See `Condition`; no communication."""
         x = self.quadrature.x
-        shape = (*ansatz.shape, x.shape[1])
-        if self.g_t is not None:
-            target = np.broadcast_to(self.g_t(t, x), shape)
-        else:
-            h = 1e-5 * max(1.0, abs(t))
-            target = (np.broadcast_to(self.g(t + h, x), shape) - self.g(t - h, x)) / (2 * h)
+        target = rate(self.g, self.g_t, t, x, (*ansatz.shape, x.shape[1]))
         if self.decay:
             target = target - self.decay * (self._trace(ansatz.derivative, ansatz, theta) - self.g(t, x))
         tangent = self._trace(ansatz.tangent_derivative, ansatz, theta)

@@ -141,20 +141,18 @@ class Nodes:
 
     def sum(self, local: Array) -> Any:
         """Σ_r P_rᵀ b_r as a new distributed PETSc vector; collective."""
-        p = self._petsc
-        total = p.total.duplicate()
-        total.set(0.0)
-        p.local.getArray()[:] = local
-        p.scatter.scatter(p.local, total, addv=PETSc.InsertMode.ADD)
-        return total
+        return self._to_total(local, PETSc.InsertMode.ADD)
 
     def gather(self, local: Array) -> Any:
         """x with x_j = the value that ranks have at node j, equal on all ranks that share it; collective."""
+        return self._to_total(local, PETSc.InsertMode.INSERT)
+
+    def _to_total(self, local: Array, mode: Any) -> Any:
         p = self._petsc
         total = p.total.duplicate()
         total.set(0.0)
         p.local.getArray()[:] = local
-        p.scatter.scatter(p.local, total, addv=PETSc.InsertMode.INSERT)
+        p.scatter.scatter(p.local, total, addv=mode)
         return total
 
     def spread(self, total: Any) -> Array:
