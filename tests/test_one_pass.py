@@ -81,6 +81,7 @@ class Counting(df.GaussianMixture):
         return super().derivatives(theta, x, alphas)
 
 
+@pytest.mark.mpi
 def test_one_pass_for_each_stage(comm):
     ansatz = Counting.isotropic(2, 3)
     q = df.Quadrature(np.random.default_rng(comm.rank).random((2, 30)), np.ones(30), comm)
@@ -106,6 +107,7 @@ class Doubled(df.GaussianMixture):
         return 2.0 * super().laplacian(theta, x)
 
 
+@pytest.mark.mpi
 def test_what_a_subclass_overrides_counts(comm):
     q = df.Quadrature(np.random.default_rng(comm.rank).random((1, 30)), np.ones(30), comm)
     theta = np.array([1.0, 0.5, 2.0])

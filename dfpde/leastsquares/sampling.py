@@ -24,8 +24,9 @@ BYTES_PER_FLOP, BYTES_PER_FLOP_CACHED, HALF = 0.38, 0.62, 100.0
 #: Largest J of a rank that counts as cached.
 CACHE = 16 << 20
 
-#: Rows for each parameter in the first sampled Gram matrix.
-SAMPLE = 0.5
+#: Rows for each parameter in the first sampled Gram matrix: for random rows of an orthonormal basis cond(A R⁻¹) is
+#: then about (1 + √½)/(1 − √½) = 6.  N = 20 000, p = 498, mean of 103 solves with 0.5, 1, 2, 4: 31, 29, 27, 28 ms.
+SAMPLE = 2.0
 
 #: Flops of a Gram matrix whose rows are never thinned out: 6 µs, less than an iteration's overhead.
 FEW = 256 * 32**2
