@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from dataclasses import field as attribute
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -198,7 +199,12 @@ class Problem:
 
     def weigh(self, values: Array) -> Array:
         """Rows √W u of values (*shape, N) at the points: their Euclidean norm over all ranks is ‖u‖_W."""
-        return root_weights(self.quadrature.w, self.ansatz.shape, self.ansatz.dtype) * real_rows(values)
+        rows: Array = self._root * real_rows(values)
+        return rows
+
+    @cached_property
+    def _root(self) -> Array:
+        return root_weights(self.quadrature.w, self.ansatz.shape, self.ansatz.dtype)
 
     def norm(self, theta: Array) -> float:
         """‖Φ(θ)‖_W; collective."""
@@ -207,7 +213,7 @@ class Problem:
     def tangent(self, theta: Array) -> Tangent:
         """√W J(θ) alone, without conditions; collective in its errors."""
         with together(self.comm):
-            block = field_rows(self.ansatz, theta, self.quadrature, self.storage)
+            block = field_rows(self.ansatz, theta, self.points, self._root, self.storage)
         return Tangent((block,), self.comm)
 
     def system(self, t: float, theta: Array, field: Field | None = None) -> StageSystem:
@@ -225,8 +231,8 @@ class Problem:
             with RHS:
                 f = self._evaluate(t, field)
             self._asked[:] = field.asked
-            blocks: list[Rows] = [field_rows(self.ansatz, theta, self.quadrature, self.storage, field.tangent)]
-            rhs = [root_weights(self.quadrature.w, self.ansatz.shape, self.ansatz.dtype) * f]
+            blocks: list[Rows] = [field_rows(self.ansatz, theta, self.points, self._root, self.storage, field.tangent)]
+            rhs = [self._root * f]
             for condition in self.conditions:
                 block, target = condition.rows(t, theta, self.ansatz)
                 blocks.append(block)
@@ -245,9 +251,7 @@ class Problem:
             return Field.evaluated(self.ansatz, theta, x, self._asked)
 
     def _rows_of_field(self, theta: Array) -> Array:
-        root = root_weights(self.quadrature.w, self.ansatz.shape, self.ansatz.dtype)
-        rows: Array = root * real_rows(self.ansatz.value(theta, self.quadrature.x))
-        return rows
+        return self.weigh(self.ansatz.value(theta, self.quadrature.x))
 
     def _evaluate(self, t: float, field: Field) -> Array:
         f = np.asarray(self.rhs(t, field.x, field))
@@ -272,14 +276,12 @@ def stored(ansatz: Ansatz, points: int, storage: int) -> bool:
 
 
 def field_rows(
-    ansatz: Ansatz, theta: Array, quadrature: Quadrature, storage: int = STORED_BYTES, tangent: Array | None = None
+    ansatz: Ansatz, theta: Array, x: Array, root: Array, storage: int = STORED_BYTES, tangent: Array | None = None
 ) -> Rows:
-    """√W J(θ) at the local points: sparse, matrix-free or stored, whichever fits; no communication.
+    """√W J(θ) at the local points x, `root` from `root_weights`: sparse, matrix-free or stored; no communication.
 
     `tangent` is the ansatz's where it has been evaluated already; it becomes part of the rows.
     """
-    x, w = quadrature.x, quadrature.w
-    root = root_weights(w, ansatz.shape, ansatz.dtype)
     sparse = getattr(ansatz, "sparse_tangent", None)
     if sparse is not None:
         return SparseRows(sparse(theta, x), root)

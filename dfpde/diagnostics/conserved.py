@@ -89,6 +89,7 @@ class Conserving:
         self.targets, _ = values(problem, self.quantities, problem.field(start))
         self._gradients: Array | None = None
         self._solver: Constrained | None = None
+        self._at_once = False  # the last projection had nothing to correct
         self._field: Field | None = None  # of the last stage, then of the projected θ: not to be evaluated twice
 
     def misfit(self, theta: State | Array) -> Array:
@@ -129,8 +130,8 @@ class Conserving:
         previous: tuple[Array, Array] | None = None
         for _ in range(CORRECTIONS):
             if self._field is None or not np.array_equal(self._field.theta, theta):
-                again = prepare and previous is not None  # the first θ is hardly ever the last
-                self._field = self.problem.stage_field(theta) if again else self.problem.field(theta)
+                last = previous is not None or self._at_once  # likely the θ of the next stage
+                self._field = self.problem.stage_field(theta) if prepare and last else self.problem.field(theta)
             found, size = values(self.problem, self.quantities, self._field)
             missing = self.targets - found
             relative = float(np.max(np.abs(missing) / np.where(size > 0, size, 1.0)))
@@ -138,6 +139,7 @@ class Conserving:
                 moved, before = previous
                 jacobian += np.outer(before - missing - jacobian @ moved, moved) / (moved @ moved)
             if relative <= self.rtol:
+                self._at_once = previous is None
                 return theta
             move = np.linalg.solve(jacobian, missing)
             theta = theta + move @ directions
