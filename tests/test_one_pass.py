@@ -33,6 +33,13 @@ ANSAETZE = {
 each = pytest.mark.parametrize("name", ANSAETZE)
 
 
+class Tripled(df.GaussianMixture):
+    """3 u, by someone who has overridden what there was before `derivatives`."""
+
+    def derivative(self, theta, x, alpha):  # the value is made of it
+        return 3.0 * super().derivative(theta, x, alpha)
+
+
 def setting(name, dim):
     ansatz, rng = ANSAETZE[name](dim), np.random.default_rng(dim)
     return ansatz, 0.5 * rng.standard_normal(ansatz.size), rng.uniform(-1, 1, (dim, POINTS))
@@ -105,6 +112,16 @@ class Shifted(df.GaussianMixture):
 class Doubled(df.GaussianMixture):
     def laplacian(self, theta, x):
         return 2.0 * super().laplacian(theta, x)
+
+
+def test_derivatives_of_a_subclass_are_its_own():
+    ansatz, plain = Tripled.full(2, 2), df.GaussianMixture.full(2, 2)
+    theta, x = np.linspace(0.2, 1.4, ansatz.size), np.random.default_rng(0).random((2, 9))
+    field = df.Field(ansatz, theta, x)
+    for name in ("value", "gradient", "hessian", "laplacian"):
+        wanted = 3.0 * getattr(plain, name)(theta, x)
+        np.testing.assert_allclose(getattr(ansatz, name)(theta, x), wanted, rtol=1e-14)
+        np.testing.assert_allclose(getattr(field, name), wanted, rtol=1e-14)
 
 
 @pytest.mark.mpi

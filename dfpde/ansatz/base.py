@@ -81,19 +81,19 @@ class Ansatz(ABC):
 
     def gradient(self, theta: Array, x: Array) -> Array:
         """∂u/∂x_i, shape (dim, *shape, N)."""
-        return self.derivatives(theta, x, gradient_alphas(self.dim))
+        return self._several(theta, x, gradient_alphas(self.dim))
 
     def hessian(self, theta: Array, x: Array) -> Array:
         """∂²u/∂x_i∂x_j, shape (dim, dim, *shape, N)."""
         alphas = hessian_alphas(self.dim)
         upper = sorted(set(alphas), reverse=True)
-        found = self.derivatives(theta, x, upper)
+        found = self._several(theta, x, upper)
         second: Array = found[[upper.index(alpha) for alpha in alphas]]
         return second.reshape(self.dim, self.dim, *second.shape[1:])
 
     def laplacian(self, theta: Array, x: Array) -> Array:
         """Δu, shape (*shape, N)."""
-        total: Array = self.derivatives(theta, x, laplacian_alphas(self.dim)).sum(axis=0)
+        total: Array = self._several(theta, x, laplacian_alphas(self.dim)).sum(axis=0)
         return total
 
     # -- several at once; override where that is cheaper ----------------------------------------------------
@@ -108,10 +108,20 @@ class Ansatz(ABC):
     @property
     def one_pass(self) -> bool:
         """True when `evaluate` is cheaper than its parts, and no subclass has changed what it computes."""
+        return self._is_latest("evaluate", PARTS)
+
+    def _several(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> Array:
+        """`derivatives`, unless a subclass has changed `derivative` alone."""
+        if self._is_latest("derivatives", ("derivative",)):
+            return self.derivatives(theta, x, alphas)
+        return np.stack([self.derivative(theta, x, alpha) for alpha in alphas])
+
+    def _is_latest(self, name: str, parts: Sequence[str]) -> bool:
+        """Whether the method is overridden, and none of its parts in a subclass of the class that does."""
         for cls in type(self).__mro__:
-            if "evaluate" in vars(cls):
+            if name in vars(cls):
                 return cls is not Ansatz
-            if any(name in vars(cls) for name in PARTS):
+            if any(part in vars(cls) for part in parts):
                 return False
         return False
 
