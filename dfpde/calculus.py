@@ -6,7 +6,7 @@ A `Field` is u = Φ(θ) at the points x, with its derivatives evaluated when fir
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, KeysView, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -65,9 +65,9 @@ class Field:
         return self._kept.get("tangent")
 
     @property
-    def asked(self) -> tuple[Alpha, ...]:
-        """Multi-indices of what has been asked for so far, where the ansatz evaluates several in one pass."""
-        return tuple(self._asked)
+    def asked(self) -> KeysView[Alpha]:
+        """Multi-indices of what is asked for, where the ansatz evaluates several in one pass; follows the field."""
+        return self._asked.keys()
 
     def _keep(self, key: Any, make: Callable[[], Array]) -> Array:
         if key not in self._kept:

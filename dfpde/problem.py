@@ -7,10 +7,10 @@ boundary.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, KeysView
 from dataclasses import dataclass, replace
 from dataclasses import field as attribute
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -157,7 +157,7 @@ class Problem:
     conditions: tuple[Condition, ...] = ()
     scale: Array | None = None
     storage: int = STORED_BYTES
-    _asked: list[Alpha] = attribute(default_factory=list, init=False, repr=False)
+    _asked: list[KeysView[Alpha]] = attribute(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.ansatz.dim != self.quadrature.x.shape[0]:
@@ -230,7 +230,7 @@ class Problem:
             field = self.stage_field(theta) if field is None else field
             with RHS:
                 f = self._evaluate(t, field)
-            self._asked[:] = field.asked
+            self._asked[:] = [field.asked]
             blocks: list[Rows] = [field_rows(self.ansatz, theta, self.points, self._root, self.storage, field.tangent)]
             rhs = [self._root * f]
             for condition in self.conditions:
@@ -238,20 +238,21 @@ class Problem:
                 blocks.append(block)
                 rhs.append(target)
         return StageSystem(
-            Tangent(tuple(blocks), self.comm, (t, theta)), np.concatenate(rhs), self.scale, theta, self._rows_of_field,
-            field,
+            Tangent(tuple(blocks), self.comm, (t, theta)), np.concatenate(rhs), self.scale, theta,
+            partial(self._rows_of_field, field), field,
         )  # fmt: skip
 
     def stage_field(self, theta: Array) -> Field:
-        """u for `system`, with what f asked for the last time and the tangent where one pass for all is cheaper."""
+        """u for `system`, with what the stage before asked for and the tangent where one pass for all is cheaper."""
         x = self.quadrature.x
-        if not (self._asked and self.ansatz.one_pass and stored(self.ansatz, x.shape[1], self.storage)):
+        alphas = [alpha for asked in self._asked for alpha in asked]
+        if not (alphas and self.ansatz.one_pass and stored(self.ansatz, x.shape[1], self.storage)):
             return Field(self.ansatz, theta, x)
         with TANGENT:
-            return Field.evaluated(self.ansatz, theta, x, self._asked)
+            return Field.evaluated(self.ansatz, theta, x, alphas)
 
-    def _rows_of_field(self, theta: Array) -> Array:
-        return self.weigh(self.ansatz.value(theta, self.quadrature.x))
+    def _rows_of_field(self, known: Field, theta: Array) -> Array:
+        return self.weigh(known.value if theta is known.theta else self.ansatz.value(theta, self.quadrature.x))
 
     def _evaluate(self, t: float, field: Field) -> Array:
         f = np.asarray(self.rhs(t, field.x, field))

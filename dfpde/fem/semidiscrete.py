@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -227,10 +228,10 @@ class SemiDiscrete:
                 blocks.append(block)
                 rhs.append(target)
         tangent = Tangent(tuple(blocks), self.comm, (t, theta))
-        return StageSystem(tangent, np.concatenate(rhs), self.scale, theta, self._rows_of_field, found)
+        return StageSystem(tangent, np.concatenate(rhs), self.scale, theta, partial(self._rows_of_field, found), found)
 
-    def _rows_of_field(self, theta: Array) -> Array:
-        return self.weigh(self.ansatz.value(theta, self.points))
+    def _rows_of_field(self, known: Field, theta: Array) -> Array:
+        return self.weigh(known.value if theta is known.theta else self.ansatz.value(theta, self.points))
 
     def _stage_field(self, theta: Array) -> Field:
         """U, with the tangent where one pass for both saves work."""
