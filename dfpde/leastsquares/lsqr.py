@@ -96,7 +96,10 @@ class Bidiagonalization:
     def message(self, reason: int) -> Array:
         """What all ranks need for the next sweep."""
         ratio = self.alpha / self.beta if self.beta > 0 else 0.0
-        return np.concatenate([[reason, self.keep, self.add, ratio, self.phibar], self.z])
+        numbers = np.empty(HEAD + self.z.size)
+        numbers[:HEAD] = reason, self.keep, self.add, ratio, self.phibar
+        numbers[HEAD:] = self.z
+        return numbers
 
 
 class OneSweepLSQR:

@@ -26,11 +26,12 @@ class Stacked:
     def __init__(self, comm: MPI.Comm, rows: int, p: int) -> None:
         self.comm, self.rows, self.p = comm, rows, p
         self.first = comm.rank == 0
+        self._ones = np.ones(p)
 
     def load(self, system: LeastSquares) -> None:
         """The tangent and ε D of the next solve."""
         self.tangent = system.tangent
-        self.diagonal = system.eps * (np.ones(self.p) if system.scale is None else system.scale)
+        self.diagonal = system.eps * (self._ones if system.scale is None else system.scale)
 
     def spread(self, x: Any) -> Array:
         """The parameter vector of rank 0 on all ranks."""

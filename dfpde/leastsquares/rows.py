@@ -145,6 +145,9 @@ class DenseRows(Rows):
         self.root = root
         self.line = line
         self.columns, self.rows = tangent.shape
+        size = SWEEP_BYTES // max(1, 8 * self.columns)
+        size = size if size >= SWEEP_ROWS else max(1, self.rows)
+        self._sweep = [slice(start, start + size) for start in range(0, self.rows, size)]
 
     @property
     def stored_bytes(self) -> int:
@@ -161,15 +164,13 @@ class DenseRows(Rows):
 
     def sweep(self, v: Array, y: Array) -> Array:
         total = np.zeros(self.columns)
-        size = SWEEP_BYTES // (8 * self.columns)
-        size = size if size >= SWEEP_ROWS else max(1, self.rows)
-        for start in range(0, self.rows, size):
-            part = slice(start, start + size)
+        for part in self._sweep:
             block, root, rows = self.tangent[:, part], self.root[part], y[part]
             forward = v @ block
             forward *= root
             np.subtract(forward, rows, out=rows)
             total += block @ (root * rows)
+        self._sweep.reverse()  # the next sweep begins with what is still in the cache
         return total
 
     def chunks(self, stride: int = 1) -> Iterator[Array]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,7 +45,7 @@ class Tangent:
         """Parameters p."""
         return self.blocks[0].columns
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """Local real rows."""
         return sum(block.rows for block in self.blocks)
@@ -62,6 +63,8 @@ class Tangent:
 
     def local_adjoint(self, y: Array) -> Array:
         """This rank's part of (√W J)ᵀ y, shape (p,); no communication."""
+        if len(self.blocks) == 1:
+            return self.blocks[0].adjoint(y)
         total = np.zeros(self.columns)
         start = 0
         for block in self.blocks:
@@ -71,6 +74,8 @@ class Tangent:
 
     def sweep(self, v: Array, y: Array) -> Array:
         """y <- √W J v − y on the local rows, and this rank's part of (√W J)ᵀ of it (p,); no communication."""
+        if len(self.blocks) == 1:
+            return self.blocks[0].sweep(v, y)
         total = np.zeros(self.columns)
         start = 0
         for block in self.blocks:
