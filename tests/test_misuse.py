@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from mpi4py import MPI
@@ -76,3 +79,13 @@ def test_named_error_with_remedy(case):
         misuse()
     assert caught.value.what and caught.value.remedy, "what happened, and what to try"
     assert "Try:" in str(caught.value)
+
+
+def test_a_reader_that_has_enough_ends_a_run_as_any_python_program():
+    """``demo.py | head -1``: BrokenPipeError, no MPI_Abort from PETSc's signal handler."""
+    code = "import dfpde as df; df.KSP(); [print(i, flush=True) for i in range(10**6)]"
+    run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert run.stdout.readline() == "0\n"
+    run.stdout.close()
+    message = run.stderr.read()
+    assert run.wait(timeout=60) == 1 and "BrokenPipeError" in message and "PETSC" not in message, message

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import difflib
+import signal
 import sys
+import threading
 
 import petsc4py
 
 if "petsc4py.PETSc" not in sys.modules:  # options must be known before the first import of PETSc
+    before = signal.getsignal(signal.SIGPIPE)
     petsc4py.init(sys.argv)
+    if threading.current_thread() is threading.main_thread():  # PETSc's own aborts ``demo.py | head``
+        signal.signal(signal.SIGPIPE, before)
 
 from petsc4py import PETSc
 
