@@ -246,6 +246,7 @@ class _Work:
         self.x = normal.createVecRight()
         self._options_checked = False
         self._prefix = config.prefix
+        self._now: tuple[int, bool] | None = None  # most iterations and initial guess as PETSc has them
 
     def load(self, system: LeastSquares) -> None:
         self.operator.load(system)
@@ -267,8 +268,10 @@ class _Work:
         return True
 
     def run(self, max_it: int, again: bool = False) -> tuple[int, int]:
-        self.ksp.setTolerances(max_it=max_it)
-        self.ksp.setInitialGuessNonzero(again)
+        if (max_it, again) != self._now:
+            self._now = (max_it, again)
+            self.ksp.setTolerances(max_it=max_it)
+            self.ksp.setInitialGuessNonzero(again)
         with SOLVE:
             self.ksp.solve(self.b, self.x)
         if not self._options_checked:

@@ -19,7 +19,7 @@ from scipy.linalg import cholesky, qr, solve_triangular, svd
 from ..collective import together
 from ..errors import ParameterError
 from .preconditioners import refuse_tangent, sum_on_root
-from .sampling import BYTES_PER_FLOP, mean_rows
+from .sampling import BYTES_PER_FLOP
 from .system import LeastSquares, Tangent
 
 Array = NDArray[Any]
@@ -106,7 +106,7 @@ class Nystrom:
 
     def build_cost(self, tangent: Tangent) -> float:
         """Flops 4 n p k + O(p k²) against the bytes of an iteration."""
-        p, n, k = tangent.columns, max(1.0, mean_rows(tangent)), max(self._last, 1)
+        p, n, k = tangent.columns, max(1.0, tangent.mean_rows), max(self._last, 1)
         return (4 * n * p * k + 4 * p * k**2) * BYTES_PER_FLOP / (16 * n * p + 16 * p * k)
 
     @property

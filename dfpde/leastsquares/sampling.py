@@ -80,10 +80,12 @@ class Sampling:
 
         A larger sample that was not tried is expected to need none, a smaller one to need no more.
         """
-        level, options = self.level, self._choices(tangent)
         self.builds += 1
         if forgetful(self.builds):
             self.seen.clear()
+        elif self.seen.get(self.level) == iterations:
+            return False  # nothing new
+        level, options = self.level, self._choices(tangent)
         self.seen[level] = (self.seen.get(level, iterations) + iterations) / 2
         guess = (self.seen[level], 0.0, self.seen[level])
         total = {options[i][0]: options[i][1] + self.seen.get(options[i][0], guess[i]) for i in (-1, 1, 0)}
@@ -109,7 +111,7 @@ class Sampling:
 
     def _choices(self, tangent: Tangent) -> tuple[tuple[int, float], ...]:
         """(level, cost) of this sample, of the next larger and of the next smaller one, in this order."""
-        n = int(max(1.0, mean_rows(tangent)))
+        n = int(max(1.0, tangent.mean_rows))
         line = tangent.blocks[0].line if tangent.blocks else 0
         return choices(self.first, self.level, n, tangent.columns, tangent.comm.size, line)
 
@@ -144,9 +146,3 @@ def build_cost(n: float, m: float, p: int) -> float:
     """Flops m p² + p³/3 against the 16 n p + 8 p² bytes of an iteration."""
     ratio = (BYTES_PER_FLOP_CACHED if 8 * n * p <= CACHE else BYTES_PER_FLOP) * (1 + HALF / p)
     return (m * p**2 + p**3 / 3) * ratio / (16 * n * p + 8 * p**2)
-
-
-def mean_rows(tangent: Tangent) -> float:
-    """Rows of an average rank; collective."""
-    comm = tangent.comm
-    return float(comm.allreduce(tangent.rows)) / comm.size if comm.size > 1 else float(tangent.rows)

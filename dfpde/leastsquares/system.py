@@ -50,6 +50,11 @@ class Tangent:
         """Local real rows."""
         return sum(block.rows for block in self.blocks)
 
+    @cached_property
+    def mean_rows(self) -> float:
+        """Rows of an average rank; collective the first time."""
+        return float(self.comm.allreduce(self.rows)) / self.comm.size if self.comm.size > 1 else float(self.rows)
+
     @property
     def stored_bytes(self) -> int:
         """Local bytes held for the tangent; 0 when matrix-free."""
