@@ -206,9 +206,9 @@ class Problem:
     def _root(self) -> Array:
         return root_weights(self.quadrature.w, self.ansatz.shape, self.ansatz.dtype)
 
-    def norm(self, theta: Array) -> float:
-        """‖Φ(θ)‖_W; collective."""
-        return self.quadrature.norm(self.ansatz.value(theta, self.quadrature.x))
+    def norm(self, state: Any) -> float:
+        """‖Φ(θ)‖_W of a State, θ itself or its `Field` at the points; collective."""
+        return self.quadrature.norm((state if isinstance(state, Field) else self.field(state)).value)
 
     def tangent(self, theta: Array) -> Tangent:
         """√W J(θ) alone, without conditions; collective in its errors."""

@@ -164,7 +164,8 @@ class _Projecting(Wrapped):
         step = self.scheme.step(self._sharing(problem), solver, inertia, state, dt)
         if not np.all(np.isfinite(step.theta)):
             return step
-        return replace(step, theta=self.held.project(step.theta, prepare=not step.at_end))
+        theta = self.held.project(step.theta, prepare=not step.at_end)
+        return replace(step, theta=theta, field=self.held._field)
 
     def _sharing(self, problem: Problem) -> Problem:
         if problem is not self.held.problem or type(problem) is not Problem:

@@ -193,7 +193,8 @@ def _try(run: _Run, state: State, dt: float) -> tuple[Step, float]:
     if not run.controller.adaptive:
         return step, 0.0
     with np.errstate(over="ignore", invalid="ignore"):
-        norm = run.problem.norm(step.theta)
+        known = step.field is not None and np.array_equal(step.field.theta, step.theta)
+        norm = run.problem.norm(step.field if known else step.theta)
     if not math.isfinite(norm + step.error):
         raise _collective(NonFiniteError(f"‖u‖ = {norm} after a step of {dt:.3e}", "a smaller step"))
     return step, norm

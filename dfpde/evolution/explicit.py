@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..calculus import Field
 from ..inertia import Regularization, StageContext
 from ..leastsquares import Solver, Tangent
 from ..problem import Problem
@@ -44,6 +45,8 @@ class Step:
         Iterations of the linear solver, all stages.
     memory : tuple of float
         Memory of the regularization.
+    field : Field or None
+        u at the end of the step, if a stage has evaluated it.
     """
 
     theta: Array
@@ -55,6 +58,7 @@ class Step:
     defect_end: float
     iterations: int = 0
     memory: tuple[float, ...] = ()
+    field: Field | None = None
 
 
 class Integrator(Protocol):
@@ -122,6 +126,7 @@ class ExplicitRungeKutta(ByTableau):
         defects = np.zeros(tableau.stages)
         anchor, iterations, memory = state.anchor, 0, state.memory
         tangent: Tangent | None = None
+        field: Field | None = None
         first = 0
         if tableau.fsal and state.at_end and state.velocity is not None:
             k[0], defects[0], first = state.velocity, state.defect_end, 1
@@ -133,7 +138,7 @@ class ExplicitRungeKutta(ByTableau):
             found = inertia.velocity(system, anchor, solver, context)
             k[i], defects[i], anchor = found.value, found.defect, found.anchor
             iterations, memory = iterations + found.iterations, found.memory
-            tangent = system.tangent
+            tangent, field = system.tangent, system.field
         if not tableau.fsal:  # otherwise θ⁺ is where the last stage was
             theta = state.theta + dt * (np.asarray(tableau.b) @ k)
         weights = np.abs(tableau.b)
@@ -141,7 +146,10 @@ class ExplicitRungeKutta(ByTableau):
         error = self._error(k, dt, tangent)
         last = k[-1]
         end = last if anchor is None else anchor
-        return Step(theta, last, end, tableau.fsal, error, defect, float(defects[-1]), iterations, memory)
+        return Step(
+            theta, last, end, tableau.fsal, error, defect, float(defects[-1]), iterations, memory,
+            field if tableau.fsal else None,
+        )  # fmt: skip
 
     def _error(self, k: Array, dt: float, tangent: Tangent | None) -> float:
         weights = self.tableau.error_weights

@@ -173,9 +173,9 @@ class SemiDiscrete:
         rows: Array = self._root @ real_rows(values)
         return rows
 
-    def norm(self, theta: Array) -> float:
-        """‖Φ(θ)‖_M; collective."""
-        return self.distance(self.ansatz.value(theta, self.points))
+    def norm(self, state: Any) -> float:
+        """‖Φ(θ)‖_M of a State, θ itself or its `Field` at the nodes; collective."""
+        return self.distance((state if isinstance(state, Field) else self.field(state)).value)
 
     def distance(self, values: Array) -> float:
         """‖U‖_M of nodal values (*shape, n) at `points`; collective."""
