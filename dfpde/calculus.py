@@ -38,7 +38,7 @@ class Differentiable(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """u = Φ(θ) at points x: lazy values and derivatives, and a function of space.
+    """u = Φ(θ) at points x: lazy values and derivatives (read-only arrays), and a function of space.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Field:
     def evaluated(cls, ansatz: Differentiable, theta: Array, x: Array, alphas: Sequence[Alpha]) -> Field:
         """u with derivatives ∂^alpha u and the tangent, from one pass over the points."""
         values, tangent = ansatz.evaluate(theta, x, alphas)
-        return cls(ansatz, theta, x, {**dict(zip(alphas, values, strict=True)), "tangent": tangent})
+        return cls(ansatz, theta, x, {**dict(zip(alphas, map(fixed, values), strict=True)), "tangent": tangent})
 
     @property
     def tangent(self) -> Array | None:
@@ -71,7 +71,7 @@ class Field:
 
     def _keep(self, key: Any, make: Callable[[], Array]) -> Array:
         if key not in self._kept:
-            self._kept[key] = make()
+            self._kept[key] = fixed(make())
         return self._kept[key]
 
     def _partials(self, alphas: Sequence[Alpha]) -> list[Array]:
@@ -79,7 +79,8 @@ class Field:
         self._asked.update(dict.fromkeys(alphas))
         missing = [alpha for alpha in dict.fromkeys(alphas) if alpha not in self._kept]
         if missing:
-            self._kept.update(zip(missing, self.ansatz.derivatives(self.theta, self.x, missing), strict=True))
+            found = self.ansatz.derivatives(self.theta, self.x, missing)
+            self._kept.update(zip(missing, map(fixed, found), strict=True))
         return [self._kept[alpha] for alpha in alphas]
 
     @property
@@ -187,6 +188,13 @@ def dot(a: Array, b: Array) -> Array:
         b = b.reshape(b.shape[0], *(1,) * (a.ndim - b.ndim), *b.shape[1:])
     total: Array = np.sum(a * b, axis=0)
     return total
+
+
+def fixed(values: Array) -> Array:
+    """The array, as a view that is read-only: who writes to what a field keeps would change it for all that ask later."""
+    view = np.asarray(values).view()
+    view.flags.writeable = False
+    return view
 
 
 def gradient_alphas(dim: int) -> list[Alpha]:

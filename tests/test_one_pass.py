@@ -136,3 +136,12 @@ def test_what_a_subclass_overrides_counts(comm):
             problem = df.Problem(outer, q, lambda t, x, u, kind=kind: u.value if kind is Shifted else df.laplacian(u))
             for _ in range(2):
                 np.testing.assert_array_equal(problem.system(0.0, theta).rhs, wanted)
+
+
+@each
+def test_what_a_field_keeps_cannot_be_written_to(name):
+    ansatz, theta, x = setting(name, 1)
+    for field in (df.Field(ansatz, theta, x), df.Field.evaluated(ansatz, theta, x, [(0,), (1,), (2,)])):
+        for kept in (field.value, field.gradient, field.hessian, field.laplacian, field.derivative(1)):
+            with pytest.raises(ValueError, match="read-only"):
+                kept += 1.0

@@ -196,7 +196,7 @@ class SemiDiscrete:
         ShapeError, NonFiniteError, SolverError
         """
         with together(self.comm):
-            load = np.asarray(self.rhs(t, values[..., : self.nodes.n]))
+            load = np.asarray(self.rhs(t, values[..., : self.nodes.n].copy()))  # F may write to its argument
             expected = (*self.ansatz.shape, self.nodes.n)
             if load.shape != expected or (np.iscomplexobj(load) and np.dtype(self.ansatz.dtype).kind != "c"):
                 raise ShapeError(
