@@ -191,7 +191,7 @@ def dot(a: Array, b: Array) -> Array:
 
 
 def fixed(values: Array) -> Array:
-    """The array, as a view that is read-only: who writes to what a field keeps would change it for all that ask later."""
+    """A read-only view: who writes to what a field keeps would change it for all that ask later."""
     view = np.asarray(values).view()
     view.flags.writeable = False
     return view
