@@ -5,7 +5,7 @@ import pytest
 from mpi4py import MPI
 
 import dfpde as df
-from dfpde.ansatz import Frozen, Network, Stack
+from dfpde.ansatz import Frozen, Network, Stack, check_ansatz
 from dfpde.ansatz.embedding import PeriodicEmbedding
 from dfpde.ansatz.multiindex import multi_indices
 
@@ -145,3 +145,16 @@ def test_what_a_field_keeps_cannot_be_written_to(name):
         for kept in (field.value, field.gradient, field.hessian, field.laplacian, field.derivative(1)):
             with pytest.raises(ValueError, match="read-only"):
                 kept += 1.0
+
+
+class Rounded(df.GaussianMixture):
+    """Its `evaluate` has other last digits: runs would depend on whether they were restarted."""
+
+    def evaluate(self, theta, x, alphas):
+        values, tangent = super().evaluate(theta, x, alphas)
+        return values * (1.0 + 2.0**-50), tangent
+
+
+def test_check_ansatz_names_an_evaluate_that_rounds_otherwise():
+    with pytest.raises(df.errors.AnsatzError, match="evaluate is wrong"):
+        check_ansatz(Rounded.isotropic(1, 2), np.linspace(-1, 1, 12)[None])

@@ -246,7 +246,6 @@ class _Work:
         self.x = normal.createVecRight()
         self._options_checked = False
         self._prefix = config.prefix
-        self._now: tuple[int, bool] | None = None  # most iterations and initial guess as PETSc has them
 
     def load(self, system: LeastSquares) -> None:
         self.operator.load(system)
@@ -268,10 +267,8 @@ class _Work:
         return True
 
     def run(self, max_it: int, again: bool = False) -> tuple[int, int]:
-        if (max_it, again) != self._now:
-            self._now = (max_it, again)
-            self.ksp.setTolerances(max_it=max_it)
-            self.ksp.setInitialGuessNonzero(again)
+        self.ksp.setTolerances(max_it=max_it)
+        self.ksp.setInitialGuessNonzero(again)
         with SOLVE:
             self.ksp.solve(self.b, self.x)
         if not self._options_checked:

@@ -71,9 +71,9 @@ class Sampling:
         """Rows kept of each block on a rank."""
         return kept(self.first, self.level, tangent.columns, tangent.comm.size)
 
-    def cost(self, tangent: Tangent, step: int = 0) -> float:
-        """Of a build `step` neighbours on, in iterations of the solver (infinite if there is none); collective."""
-        return self._choices(tangent)[step][1]
+    def cost(self, tangent: Tangent) -> float:
+        """Of a build, in iterations of the solver; collective."""
+        return self._choices(tangent)[0][1]
 
     def learn(self, tangent: Tangent, iterations: int) -> bool:
         """Told that a fresh factor needed so many iterations, choose the next sample; True where it is a larger one.
