@@ -164,6 +164,11 @@ class NullSpace:
         """See `Preconditioner`."""
         return self.inner.gradient
 
+    @property
+    def resolved(self) -> bool:
+        """See `Preconditioner`."""
+        return self.inner.resolved
+
     def patience(self, tangent: Tangent) -> float:
         """See `Preconditioner`."""
         return self.inner.patience(tangent)

@@ -3,9 +3,10 @@
 from .dense import Dense, right_singular, singular_values, truncated
 from .ksp import KSP
 from .lag import KeptFactor
+from .matrix_free import MatrixFreeRows, Products
 from .nystrom import Nystrom
 from .preconditioners import GramCholesky
-from .rows import DenseRows, MatrixFreeRows, MetricRows, Products, Rows, SparseRows, real_rows, root_weights
+from .rows import DenseRows, MetricRows, Rows, SparseRows, real_rows, root_weights
 from .system import LeastSquares, Solution, Solver, Tangent
 
 __all__ = [

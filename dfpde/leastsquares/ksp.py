@@ -202,12 +202,15 @@ class KSP:
         error.collective = True
         raise error
 
-    def _solution(
-        self, system: LeastSquares, work: _Work, iterations: int, reason: int, rebuilt: bool
-    ) -> Solution:
-        value = work.solution()
-        rows = system.rhs - system.tangent.apply(value) if work.one_sweep is None else work.one_sweep.residual
-        defect = system.tangent.norm(rows[: system.tangent.rows])
+    def _solution(self, system: LeastSquares, work: _Work, iterations: int, reason: int, rebuilt: bool) -> Solution:
+        value, gain = work.solution(), 0.0
+        if work.one_sweep is None:
+            rows = system.rhs - system.tangent.apply(value)
+        else:
+            rows, gain = work.one_sweep.residual[: system.tangent.rows], work.one_sweep.gain
+        defect = system.tangent.norm(rows)
+        if gain:
+            defect = math.sqrt(max(0.0, defect**2 - gain))
         stats = {"rebuilt": rebuilt, "age": self._lag.age, "stored_bytes": system.tangent.stored_bytes}
         return Solution(value, defect, iterations, REASONS.get(reason, str(reason)), stats)
 
@@ -264,6 +267,7 @@ class _Work:
         if gradient is None or self.one_sweep is None:
             return False
         fill(self.x, preconditioner.solve(gradient) if self.comm.rank == 0 else None)
+        self.one_sweep.sampled = preconditioner.resolved
         return True
 
     def run(self, max_it: int, again: bool = False) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from .system import LeastSquares
 
 Array = NDArray[Any]
 
+
 @dataclass(frozen=True, eq=False)
 class KeptFactor:
     """A preconditioner by what it was built from: (t, θ), ε, and the numbers of the replacement rule."""

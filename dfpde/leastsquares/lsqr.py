@@ -6,10 +6,13 @@ it is not stored), with one broadcast and one reduction of p + 1 numbers.  The i
 with the same preconditioner P ≈ AᵀA = RᵀR, that is of LSQR for A R⁻¹ (Paige, Saunders, ACM TOMS 8, 1982).
 
 The residual rows are carried along by r_k = s_k² r_{k−1} − c_k φ̄_{k+1} u_{k+1}, so the defect costs no product.
+
+A start that is nearly there is finished by one step x + P⁻¹Aᵀ(b − Ax), which needs no sweep: see `last`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,8 +28,13 @@ Reason = PETSc.KSP.ConvergedReason
 
 GOING_ON = int(Reason.CONVERGED_ITERATING)
 
-#: Numbers before the direction in a message: reason, keep, add, α/β, ‖residual‖.
-HEAD = 5
+#: Numbers before the direction in a message: reason, keep, add, α/β, ‖residual‖, gain.
+HEAD = 6
+
+#: The step `last` is taken where θ^POWER times what it starts from is below TRUST times the target.  Where the error of
+#: a quadrature at wave number k falls like e^(−ak), θ is that of a product of balanced factors and the contraction, of
+#: a product of one of them with its like, θ^½.  Measured exponents: 0.34 and more (benchmarks/last_step.py).
+POWER, TRUST = 1.0 / 3.0, 0.1
 
 
 @dataclass
@@ -50,6 +58,8 @@ class Bidiagonalization:
     #: The next residual is keep · residual + add · u.
     keep: float = 1.0
     add: float = 0.0
+    #: What `last` took off ‖√W J x − r‖².
+    gain: float = 0.0
 
     def start(self, gradient: Array, square: float) -> int:
         """From Aᵀr and ‖r‖² of the first residual r = u; returns a KSP reason."""
@@ -60,6 +70,29 @@ class Bidiagonalization:
         reason = self._direction(gradient / self.beta)
         self.rhobar, self.w = self.alpha, self.z
         return self._judge(reason, self.phibar * self.alpha)
+
+    def last(self, reached: float, diagonal: Array) -> int:
+        """Finish a start from a sample of the rows without a sweep, where that is safe; returns a KSP reason.
+
+        The step d = P⁻¹Aᵀ(b − Ax) leaves F R d, F = I − R⁻ᵀAᵀA R⁻¹ the error of the coarser quadrature on products of
+        tangent functions.  The start shows that error on products with its residual and its own change of b: it left
+        q = ‖R d‖ of ‖b − Ax‖ and of `reached` = ‖Ax‖, θ = q / min(‖b − Ax‖, ‖Ax‖).
+
+        Parameters
+        ----------
+        reached : float
+            ‖Ax‖.
+        diagonal : (p,) array
+            ε D.
+        """
+        q = self.phibar * self.alpha
+        least = min(reached, self.phibar)
+        if not q < least or (q / least) ** POWER * q > TRUST * self.target:
+            return GOING_ON
+        before, self.x = diagonal * self.x, self.x + q * self.z
+        after = diagonal * self.x
+        self.gain = q**2 + float(after @ after - before @ before)  # ‖Ad‖² = q² to a factor 1 + O(θ^POWER)
+        return int(Reason.CONVERGED_ITS)
 
     def step(self, gradient: Array, square: float) -> int:
         """From Aᵀu and ‖u‖², u = A z − α u before: the next iterate; returns a KSP reason."""
@@ -97,7 +130,7 @@ class Bidiagonalization:
         """What all ranks need for the next sweep."""
         ratio = self.alpha / self.beta if self.beta > 0 else 0.0
         numbers = np.empty(HEAD + self.z.size)
-        numbers[:HEAD] = reason, self.keep, self.add, ratio, self.phibar
+        numbers[:HEAD] = reason, self.keep, self.add, ratio, self.phibar, self.gain
         numbers[HEAD:] = self.z
         return numbers
 
@@ -113,11 +146,20 @@ class OneSweepLSQR:
         A, its rows distributed, parameter vectors on rank 0.
     precondition : callable
         P⁻¹ y for y (p,), on rank 0.
+
+    Attributes
+    ----------
+    sampled : bool
+        The next guess is the solution of the same problem on those rows that P was made of, and they resolve all
+        columns (rank 0 decides).
+    residual : (rows,) array
+        b − Ax but for a step `last`, which takes `gain` off the squared norm of its rows of √W J.
     """
 
     def __init__(self, operator: Stacked, precondition: Callable[[Array], Array]) -> None:
         self.operator, self.precondition = operator, precondition
-        self.residual = np.empty(0)
+        self.sampled = False
+        self.residual, self.gain = np.empty(0), 0.0
 
     def solve(self, ksp: Any, b: Any, x: Any) -> None:
         """x = argmin ‖A x − b‖ (called by PETSc); collective."""
@@ -129,7 +171,10 @@ class OneSweepLSQR:
         if total is not None:
             gradient, first, square = total
             recurrence = Bidiagonalization(self.precondition, rtol * float(np.sqrt(square)), x.getArray().copy())
-            message = recurrence.message(recurrence.start(gradient, first))
+            reason = recurrence.start(gradient, first)
+            if reason == GOING_ON and self.sampled:
+                reason = recurrence.last(math.sqrt(max(0.0, square - first)), operator.diagonal)
+            message = recurrence.message(reason)
         while self._report(ksp, operator.share(message), iteration, u) == GOING_ON and iteration < limit:
             u, gradient = operator.sweep(message[HEAD:], message[3] * u)
             total = operator.collect(gradient, float(u @ u))
@@ -137,7 +182,7 @@ class OneSweepLSQR:
             if recurrence is not None and total is not None:
                 message = recurrence.message(recurrence.step(*total))
         fill(x, None if recurrence is None else recurrence.x)
-        reason = int(message[0])
+        reason, self.gain, self.sampled = int(message[0]), float(message[5]), False
         ksp.setConvergedReason(int(Reason.DIVERGED_MAX_IT) if reason == GOING_ON else reason)
 
     def _first(self, b: Any, x: Any, guessed: bool) -> tuple[Array, tuple[Any, ...] | None]:
@@ -156,7 +201,7 @@ class OneSweepLSQR:
 
     def _report(self, ksp: Any, message: Array, iteration: int, u: Array) -> int:
         """Move the residual rows, tell PETSc; returns the KSP reason so far."""
-        reason, keep, add, _, norm = message[:HEAD]
+        reason, keep, add, _, norm, _ = message[:HEAD]
         if iteration:
             self.residual *= keep
             self.residual += add * u

@@ -114,6 +114,11 @@ class Nystrom:
         """None: P⁻¹ is within a factor, 28 in expectation, of the inverse; that is no start."""
         return None
 
+    @property
+    def resolved(self) -> bool:
+        """False: there is no start to be finished."""
+        return False
+
     def patience(self, tangent: Tangent) -> float:
         """60 iterations give 13 digits at a condition number of 100."""
         return 60.0

@@ -22,6 +22,10 @@ from .system import LeastSquares, Tangent
 
 Array = NDArray[Any]
 
+#: Largest relative difference of a resolved column's square to that from half the rows.  A bump that falls between the
+#: rows of a sample, or on every other of them, is off by all of it; smooth ones agree to 1e-3 and better.
+HALVES = 0.1
+
 
 class Preconditioner(Protocol):
     """A symmetric positive definite approximation of (JᵀWJ + ε²D²)⁻¹ that is built seldom and applied often."""
@@ -48,6 +52,11 @@ class Preconditioner(Protocol):
 
         The sum over ranks on rank 0, something on the others; None on all ranks where P⁻¹ is no approximate inverse.
         """
+        ...
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the rows of the last build resolve every column of the tangent; on rank 0."""
         ...
 
     def patience(self, tangent: Tangent) -> float:
@@ -87,6 +96,8 @@ class GramCholesky:
         self._gram: Array | None = None
         self._factor: Array | None = None
         self._gradient: Array | None = None
+        self._halves: Array | None = None
+        self._diagonal: Array | float = 0.0
 
     def build(self, system: LeastSquares) -> None:
         """Gram matrix of this tangent, and its factor.
@@ -97,19 +108,19 @@ class GramCholesky:
             NaN or infinity in the tangent (on all ranks; names columns).
         """
         comm = system.comm
-        gram, gradient = _reduce(*system.tangent.local_normal(system.rhs, self.sampling.keep(system.tangent)), comm)
+        gram, moments = _reduce(*system.tangent.local_normal(system.rhs, self.sampling.keep(system.tangent)), comm)
         finite = gram is None or math.isfinite(gram.trace())
         if not (comm.bcast(finite) if comm.size > 1 else finite):
             refuse_tangent(system.tangent)
-        self._gram, self._gradient = gram, gradient
+        self._gram, (self._gradient, self._halves) = gram, moments
         self.shift(system)
 
     def shift(self, system: LeastSquares) -> None:
         """Factor of the kept Gram matrix with this system's ε and D: p³/3 flops on rank 0."""
         with together(system.comm):
             if self._gram is not None:
-                d = 1.0 if system.scale is None else system.scale
-                self._factor = shifted_cholesky(self._gram, (system.eps * d) ** 2)
+                self._diagonal = (system.eps * (1.0 if system.scale is None else system.scale)) ** 2
+                self._factor = shifted_cholesky(self._gram, self._diagonal)
 
     def solve(self, y: Array) -> Array:
         """(L Lᵀ)⁻¹ y."""
@@ -124,6 +135,15 @@ class GramCholesky:
     def gradient(self) -> Array | None:
         """(√W J)ᵀ r by the coarser quadrature of the Gram matrix."""
         return self._gradient
+
+    @property
+    def resolved(self) -> bool:
+        """Whether each column is above εD in the sample, and its square about the same from every other row of it."""
+        if self._gram is None or self._halves is None:
+            return False
+        squares = self._gram.diagonal()
+        even = np.abs(self._halves - squares) <= HALVES * squares
+        return bool(np.all(even & (squares > self._diagonal)))
 
     def patience(self, tangent: Tangent) -> float:
         """See `Sampling`; collective."""
@@ -154,13 +174,15 @@ def sum_on_root(local: Array, comm: MPI.Comm) -> Array | None:
     return None
 
 
-def _reduce(gram: Array, gradient: Array, comm: MPI.Comm) -> tuple[Array | None, Array]:
-    """Sums on rank 0, the lower triangle and the vector packed on the wire; elsewhere None and the rank's own."""
+def _reduce(gram: Array, moments: Array, comm: MPI.Comm) -> tuple[Array | None, Array]:
+    """Sums on rank 0, the lower triangle and the vectors packed on the wire; elsewhere None and the rank's own."""
     if comm.size == 1:
-        return gram, gradient
-    p = len(gradient)
-    packed = sum_on_root(np.concatenate([dtrttp(gram, uplo="L")[0], gradient]), comm)
-    return (None, gradient) if packed is None else (np.asarray(dtpttr(p, packed[:-p], uplo="L")[0]), packed[-p:])
+        return gram, moments
+    p = len(gram)
+    packed = sum_on_root(np.concatenate([dtrttp(gram, uplo="L")[0], moments.ravel()]), comm)
+    if packed is None:
+        return None, moments
+    return np.asarray(dtpttr(p, packed[: -moments.size], uplo="L")[0]), packed[-moments.size :].reshape(moments.shape)
 
 
 def shifted_cholesky(gram: Array, diagonal: Array | float) -> Array:

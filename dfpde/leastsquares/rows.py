@@ -8,8 +8,7 @@ that an ansatz returned is used as it is, without a copy.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -93,19 +92,28 @@ class Rows(ABC):
     def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> Array:
         """gram += (√W J)ᵀ √W J in the lower triangle of a Fortran-ordered (p, p) array; stride as in `chunks`.
 
-        Returns (√W J)ᵀ y from the same rows, shape (p,); zero without y.
+        Returns an array (2, p): (√W J)ᵀ y from the same rows, and the squared norms of the columns from every other
+        one of these; zero without y.
         """
-        gradient = np.zeros(self.columns)
+        moments = np.zeros((2, self.columns))
         parts = None if y is None else self.sampled(y, stride)
         for chunk in self.chunks(stride):
-            dsyrk(1.0, chunk.T, beta=1.0, c=gram, trans=1, lower=1, overwrite_c=1)
             if parts is not None:
-                gradient += chunk @ next(parts)
-        return gradient
+                moments[0] += chunk @ next(parts)
+                moments[1] += self._halved(chunk)
+            dsyrk(1.0, chunk.T, beta=1.0, c=gram, trans=1, lower=1, overwrite_c=1)
+        return moments
+
+    def _halved(self, chunk: Array) -> Array:
+        """Squared norms of the rows of a chunk (p, few) by a quadrature of every other entry (or pair Re, Im)."""
+        few, step = chunk.shape[1], 4 if self.line == 2 else 2
+        parts = [chunk[:, first::step] for first in range(step // 2)]
+        kept = sum(part.shape[1] for part in parts)
+        return np.asarray(sum(np.einsum("ij,ij->i", part, part) for part in parts) * (few / max(1, kept)))
 
     def sampled(self, y: Array, stride: int = 1) -> Iterator[Array]:
         """The entries of y (rows,) that go with `chunks`, times √k."""
-        for part in _pieces(self.rows, 8 * self.columns, stride):
+        for part in pieces(self.rows, 8 * self.columns, stride):
             yield np.sqrt(stride) * y[part]
 
     def squared_norms(self) -> Array:
@@ -131,7 +139,8 @@ def stride(rows: int, keep: float, line: int = 0) -> int:
     return k - 1 + k % 2
 
 
-def _pieces(count: int, bytes_each: int, stride: int = 1) -> Iterator[slice]:
+def pieces(count: int, bytes_each: int, stride: int = 1) -> Iterator[slice]:
+    """Slices of every k-th of `count` rows, `CHUNK_BYTES` at a time."""
     size = stride * max(1, CHUNK_BYTES // max(1, bytes_each))
     for start in range(stride // 2, count, size):
         yield slice(start, min(start + size, count), stride)
@@ -174,7 +183,7 @@ class DenseRows(Rows):
         return total
 
     def chunks(self, stride: int = 1) -> Iterator[Array]:
-        for part in _pieces(self.rows, 8 * self.columns, stride):
+        for part in pieces(self.rows, 8 * self.columns, stride):
             yield self.tangent[:, part] * (np.sqrt(stride) * self.root[part])
 
     def dense(self) -> Array:
@@ -201,7 +210,7 @@ class SparseRows(Rows):
         return product
 
     def chunks(self, stride: int = 1) -> Iterator[Array]:
-        for part in _pieces(self.rows, 8 * self.columns, stride):
+        for part in pieces(self.rows, 8 * self.columns, stride):
             yield np.ascontiguousarray(np.sqrt(stride) * self.tangent[part].toarray().T)
 
     def dense(self) -> Array:
@@ -209,8 +218,9 @@ class SparseRows(Rows):
 
     def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> Array:
         """Sparse products are cheap: all rows, whatever the stride."""
-        gram += np.tril((self.tangent.T @ self.tangent).toarray())
-        return np.zeros(self.columns) if y is None else self.adjoint(y)
+        part = np.tril((self.tangent.T @ self.tangent).toarray())
+        gram += part
+        return np.zeros((2, self.columns)) if y is None else np.stack([self.adjoint(y), part.diagonal()])
 
     def squared_norms(self) -> Array:
         return np.asarray(self.tangent.power(2).sum(axis=0)).reshape(-1)
@@ -239,7 +249,7 @@ class MetricRows(Rows):
         return product
 
     def chunks(self, stride: int = 1) -> Iterator[Array]:
-        for part in _pieces(self.rows, 8 * self.columns, stride):
+        for part in pieces(self.rows, 8 * self.columns, stride):
             yield np.ascontiguousarray(np.sqrt(stride) * (self.root[part] @ self.tangent.T).T)
 
     def dense(self) -> Array:
@@ -247,94 +257,7 @@ class MetricRows(Rows):
 
     def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> Array:
         """Jᵀ M J from all nodes, whatever the stride: R alone has no coarser quadrature."""
-        for part in _pieces(self.mass.shape[0], 8 * self.columns):
+        before = gram.diagonal().copy()
+        for part in pieces(self.mass.shape[0], 8 * self.columns):
             gram += self.tangent[:, part] @ (self.mass[part] @ self.tangent.T)
-        return np.zeros(self.columns) if y is None else self.adjoint(y)
-
-
-@dataclass(frozen=True, eq=False)
-class Products:
-    """The tangent of an ansatz at fixed θ as functions, without weights; rows ordered (component, point, Re/Im).
-
-    Attributes
-    ----------
-    columns_at : callable
-        slice of points -> tangent restricted to them, real rows: (p, components · len · pair), C order.
-    jvp, vjp : callables or None
-        v (p,) -> (rows,), and y (rows,) -> (p,), where they are cheaper than forming the tangent by chunks.
-    pair : int
-        2 where the field is complex (rows Re, Im of each point), else 1.
-    """
-
-    columns_at: Callable[[slice], Array]
-    pair: int = 1
-    jvp: Callable[[Array], Array] | None = None
-    vjp: Callable[[Array], Array] | None = None
-
-
-class MatrixFreeRows(Rows):
-    """Tangent that is never stored: applied by the ansatz's own products, or formed chunk by chunk each time."""
-
-    def __init__(self, products: Products, root: Array, points: int, columns: int) -> None:
-        self.products = products
-        self.root = root
-        self.rows = int(root.size)
-        self.columns = columns
-        self.points = points
-        self._per_point = self.rows // points if points else 0
-
-    def apply(self, v: Array) -> Array:
-        if self.products.jvp is not None:
-            return self.products.jvp(v) * self.root
-        result = np.empty(self.rows)
-        for part, chunk in self._weighted():
-            self._select(result, part)[...] = (v @ chunk).reshape(self._select(result, part).shape)
-        return result
-
-    def adjoint(self, y: Array) -> Array:
-        if self.products.vjp is not None:
-            return self.products.vjp(self.root * y)
-        total = np.zeros(self.columns)
-        for part, chunk in self._weighted():
-            total += chunk @ self._select(y, part).reshape(-1)
-        return total
-
-    def sweep(self, v: Array, y: Array) -> Array:
-        if self.products.jvp is not None or self.products.vjp is not None:
-            return super().sweep(v, y)
-        total = np.zeros(self.columns)
-        for part, chunk in self._weighted():
-            rows = self._select(y, part)
-            np.subtract((v @ chunk).reshape(rows.shape), rows, out=rows)
-            total += chunk @ rows.reshape(-1)
-        return total
-
-    def chunks(self, stride: int = 1) -> Iterator[Array]:
-        for _, chunk in self._weighted(stride):
-            yield chunk
-
-    def dense(self) -> Array:
-        matrix = np.empty((self.columns, self.rows))
-        if not self.points:
-            return matrix.T
-        by_point = matrix.reshape(self.columns, -1, self.points, self.products.pair)
-        for part, chunk in self._weighted():
-            by_point[:, :, part] = chunk.reshape(by_point[:, :, part].shape)
-        return matrix.T
-
-    def sampled(self, y: Array, stride: int = 1) -> Iterator[Array]:
-        for part in self._parts(stride):
-            yield np.sqrt(stride) * self._select(y, part).reshape(-1)
-
-    def _parts(self, stride: int) -> Iterator[slice]:
-        return _pieces(self.points, 8 * self.columns * self._per_point, stride)
-
-    def _weighted(self, stride: int = 1) -> Iterator[tuple[slice, Array]]:
-        for part in self._parts(stride):
-            chunk = self.products.columns_at(part)
-            chunk *= np.sqrt(stride) * self._select(self.root, part).reshape(-1)
-            yield part, chunk
-
-    def _select(self, rows: Array, part: slice) -> Array:
-        """Rows of some points as an array (components, len, pair): a view."""
-        return rows.reshape(-1, self.points, self.products.pair)[:, part]
+        return np.zeros((2, self.columns)) if y is None else np.stack([self.adjoint(y), gram.diagonal() - before])

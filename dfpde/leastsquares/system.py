@@ -97,17 +97,17 @@ class Tangent:
         return self.local_normal(None, keep)[0]
 
     def local_normal(self, y: Array | None, keep: float = np.inf) -> tuple[Array, Array]:
-        """This rank's parts of JᵀWJ, as `local_gram`, and (√W J)ᵀ y, shape (p,); no communication.
+        """This rank's parts of JᵀWJ, as `local_gram`, and of two vectors (2, p), see `Rows`; no communication.
 
         From all rows, or from about `keep` rows of each block (every k-th, see `stride`).
         """
-        gram, gradient = np.zeros((self.columns, self.columns), order="F"), np.zeros(self.columns)
+        gram, moments = np.zeros((self.columns, self.columns), order="F"), np.zeros((2, self.columns))
         start = 0
         for block in self.blocks:
             part = None if y is None else y[start : start + block.rows]
-            gradient += block.add_gram(gram, part, stride(block.rows, keep, block.line))
+            moments += block.add_gram(gram, part, stride(block.rows, keep, block.line))
             start += block.rows
-        return gram, gradient
+        return gram, moments
 
     def column_norms(self) -> Array:
         """‖√W J e_j‖, shape (p,); collective."""
