@@ -190,8 +190,8 @@ class _Run:
 class _Diagonal(SparseRows):
     """Rows of the regularization: all of them in every sample of rows for a preconditioner."""
 
-    def chunks(self, stride: int = 1) -> Iterator[Array]:
-        return super().chunks()
+    def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
+        return super().chunks(1, y)
 
     def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> Array:
         return super().add_gram(gram, y)

@@ -96,11 +96,8 @@ class ProjectedRows(Rows):
     def sweep(self, v: Array, y: Array) -> Array:
         return self.projector.transposed(self.inner.sweep(self.projector.apply(v), y))
 
-    def chunks(self, stride: int = 1) -> Iterator[Array]:
-        return self.inner.chunks(stride)
-
-    def sampled(self, y: Array, stride: int = 1) -> Iterator[Array]:
-        return self.inner.sampled(y, stride)
+    def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
+        return self.inner.chunks(stride, y)
 
     def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> Array:
         return self.inner.add_gram(gram, y, stride)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .rows import Rows, pieces
+from .rows import Rows, pieces, weighted
 
 Array = NDArray[Any]
 
@@ -71,9 +71,12 @@ class MatrixFreeRows(Rows):
             total += chunk @ rows.reshape(-1)
         return total
 
-    def chunks(self, stride: int = 1) -> Iterator[Array]:
-        for _, chunk in self._weighted(stride):
-            yield chunk
+    def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
+        for part in pieces(self.points, 8 * self.columns * self._per_point, stride):
+            root, last = np.sqrt(stride) * self._select(self.root, part).reshape(-1), None
+            if y is not None:
+                last = np.sqrt(stride) * self._select(y, part).reshape(-1)
+            yield weighted(self.products.columns_at(part), root, last)
 
     def dense(self) -> Array:
         matrix = np.empty((self.columns, self.rows))
@@ -84,17 +87,10 @@ class MatrixFreeRows(Rows):
             by_point[:, :, part] = chunk.reshape(by_point[:, :, part].shape)
         return matrix.T
 
-    def sampled(self, y: Array, stride: int = 1) -> Iterator[Array]:
-        for part in self._parts(stride):
-            yield np.sqrt(stride) * self._select(y, part).reshape(-1)
-
-    def _parts(self, stride: int) -> Iterator[slice]:
-        return pieces(self.points, 8 * self.columns * self._per_point, stride)
-
-    def _weighted(self, stride: int = 1) -> Iterator[tuple[slice, Array]]:
-        for part in self._parts(stride):
+    def _weighted(self) -> Iterator[tuple[slice, Array]]:
+        for part in pieces(self.points, 8 * self.columns * self._per_point):
             chunk = self.products.columns_at(part)
-            chunk *= np.sqrt(stride) * self._select(self.root, part).reshape(-1)
+            chunk *= self._select(self.root, part).reshape(-1)
             yield part, chunk
 
     def _select(self, rows: Array, part: slice) -> Array:

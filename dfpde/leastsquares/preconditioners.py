@@ -108,11 +108,13 @@ class GramCholesky:
             NaN or infinity in the tangent (on all ranks; names columns).
         """
         comm = system.comm
-        gram, moments = _reduce(*system.tangent.local_normal(system.rhs, self.sampling.keep(system.tangent)), comm)
+        gram, halves = _reduce(*system.tangent.local_normal(system.rhs, self.sampling.keep(system.tangent)), comm)
         finite = gram is None or math.isfinite(gram.trace())
         if not (comm.bcast(finite) if comm.size > 1 else finite):
             refuse_tangent(system.tangent)
-        self._gram, (self._gradient, self._halves) = gram, moments
+        self._gram, self._gradient, self._halves = (None, halves, halves) if gram is None else (
+            gram[:-1, :-1], gram[-1, :-1].copy(), halves
+        )
         self.shift(system)
 
     def shift(self, system: LeastSquares) -> None:
@@ -174,15 +176,13 @@ def sum_on_root(local: Array, comm: MPI.Comm) -> Array | None:
     return None
 
 
-def _reduce(gram: Array, moments: Array, comm: MPI.Comm) -> tuple[Array | None, Array]:
-    """Sums on rank 0, the lower triangle and the vectors packed on the wire; elsewhere None and the rank's own."""
+def _reduce(gram: Array, halves: Array, comm: MPI.Comm) -> tuple[Array | None, Array]:
+    """Sums on rank 0, the lower triangle and the vector packed on the wire; elsewhere None and the rank's own."""
     if comm.size == 1:
-        return gram, moments
-    p = len(gram)
-    packed = sum_on_root(np.concatenate([dtrttp(gram, uplo="L")[0], moments.ravel()]), comm)
-    if packed is None:
-        return None, moments
-    return np.asarray(dtpttr(p, packed[: -moments.size], uplo="L")[0]), packed[-moments.size :].reshape(moments.shape)
+        return gram, halves
+    p = len(halves)
+    packed = sum_on_root(np.concatenate([dtrttp(gram, uplo="L")[0], halves]), comm)
+    return (None, halves) if packed is None else (np.asarray(dtpttr(p + 1, packed[:-p], uplo="L")[0]), packed[-p:])
 
 
 def shifted_cholesky(gram: Array, diagonal: Array | float) -> Array:

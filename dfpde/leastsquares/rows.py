@@ -74,10 +74,11 @@ class Rows(ABC):
         return self.adjoint(y)
 
     @abstractmethod
-    def chunks(self, stride: int = 1) -> Iterator[Array]:
+    def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
         """√W J transposed, by blocks of rows: arrays (p, few), C order, not views of the tangent.
 
-        With stride k > 1 every k-th row (or point) only, times √k: a coarser quadrature of the same norm.
+        With stride k > 1 every k-th row (or point) only, times √k: a coarser quadrature of the same norm.  With y
+        (rows,) arrays (p + 1, few), its entries in the last row, times √k too.
         """
 
     @abstractmethod
@@ -90,19 +91,17 @@ class Rows(ABC):
         return 0
 
     def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> Array:
-        """gram += (√W J)ᵀ √W J in the lower triangle of a Fortran-ordered (p, p) array; stride as in `chunks`.
+        """gram += AᵀA in the lower triangle of a Fortran-ordered array, A = √W J or, with y, [√W J, y].
 
-        Returns an array (2, p): (√W J)ᵀ y from the same rows, and the squared norms of the columns from every other
-        one of these; zero without y.
+        The rows of A are those of `chunks`.  Returns the squared norms of the columns of √W J from every other one of
+        these rows, shape (p,); zero without y.
         """
-        moments = np.zeros((2, self.columns))
-        parts = None if y is None else self.sampled(y, stride)
-        for chunk in self.chunks(stride):
-            if parts is not None:
-                moments[0] += chunk @ next(parts)
-                moments[1] += self._halved(chunk)
+        halves = np.zeros(self.columns)
+        for chunk in self.chunks(stride, y):
+            if y is not None:
+                halves += self._halved(chunk[:-1])
             dsyrk(1.0, chunk.T, beta=1.0, c=gram, trans=1, lower=1, overwrite_c=1)
-        return moments
+        return halves
 
     def _halved(self, chunk: Array) -> Array:
         """Squared norms of the rows of a chunk (p, few) by a quadrature of every other entry (or pair Re, Im)."""
@@ -110,11 +109,6 @@ class Rows(ABC):
         parts = [chunk[:, first::step] for first in range(step // 2)]
         kept = sum(part.shape[1] for part in parts)
         return np.asarray(sum(np.einsum("ij,ij->i", part, part) for part in parts) * (few / max(1, kept)))
-
-    def sampled(self, y: Array, stride: int = 1) -> Iterator[Array]:
-        """The entries of y (rows,) that go with `chunks`, times √k."""
-        for part in pieces(self.rows, 8 * self.columns, stride):
-            yield np.sqrt(stride) * y[part]
 
     def squared_norms(self) -> Array:
         """Squared norms of the columns of √W J, shape (p,): this rank's contribution."""
@@ -144,6 +138,15 @@ def pieces(count: int, bytes_each: int, stride: int = 1) -> Iterator[slice]:
     size = stride * max(1, CHUNK_BYTES // max(1, bytes_each))
     for start in range(stride // 2, count, size):
         yield slice(start, min(start + size, count), stride)
+
+
+def weighted(tangent: Array, root: Array, y: Array | None) -> Array:
+    """tangent (p, few) times root (few,) in C order, and y (few,) below it if it is given."""
+    chunk = np.empty((len(tangent) + (y is not None), root.size))
+    np.multiply(tangent, root, out=chunk[: len(tangent)])
+    if y is not None:
+        chunk[-1] = y
+    return chunk
 
 
 class DenseRows(Rows):
@@ -182,9 +185,10 @@ class DenseRows(Rows):
         self._sweep.reverse()  # the next sweep begins with what is still in the cache
         return total
 
-    def chunks(self, stride: int = 1) -> Iterator[Array]:
+    def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
         for part in pieces(self.rows, 8 * self.columns, stride):
-            yield self.tangent[:, part] * (np.sqrt(stride) * self.root[part])
+            root = np.sqrt(stride) * self.root[part]
+            yield weighted(self.tangent[:, part], root, None if y is None else np.sqrt(stride) * y[part])
 
     def dense(self) -> Array:
         return (self.tangent * self.root).T
@@ -209,9 +213,10 @@ class SparseRows(Rows):
         product: Array = self.tangent.T @ y
         return product
 
-    def chunks(self, stride: int = 1) -> Iterator[Array]:
+    def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
         for part in pieces(self.rows, 8 * self.columns, stride):
-            yield np.ascontiguousarray(np.sqrt(stride) * self.tangent[part].toarray().T)
+            root = np.full(self.tangent[part].shape[0], np.sqrt(stride))
+            yield weighted(self.tangent[part].toarray().T, root, None if y is None else root * y[part])
 
     def dense(self) -> Array:
         return np.asarray(self.tangent.toarray())
@@ -219,8 +224,10 @@ class SparseRows(Rows):
     def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> Array:
         """Sparse products are cheap: all rows, whatever the stride."""
         part = np.tril((self.tangent.T @ self.tangent).toarray())
-        gram += part
-        return np.zeros((2, self.columns)) if y is None else np.stack([self.adjoint(y), part.diagonal()])
+        gram[: self.columns, : self.columns] += part
+        if y is not None:
+            gram[-1, :-1] += self.adjoint(y)
+        return part.diagonal()
 
     def squared_norms(self) -> Array:
         return np.asarray(self.tangent.power(2).sum(axis=0)).reshape(-1)
@@ -248,16 +255,21 @@ class MetricRows(Rows):
         product: Array = self.tangent @ (self.root.T @ y)
         return product
 
-    def chunks(self, stride: int = 1) -> Iterator[Array]:
+    def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
         for part in pieces(self.rows, 8 * self.columns, stride):
-            yield np.ascontiguousarray(np.sqrt(stride) * (self.root[part] @ self.tangent.T).T)
+            root = np.full(self.root[part].shape[0], np.sqrt(stride))
+            yield weighted((self.root[part] @ self.tangent.T).T, root, None if y is None else root * y[part])
 
     def dense(self) -> Array:
         return np.asarray(self.root @ self.tangent.T)
 
     def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> Array:
         """Jᵀ M J from all nodes, whatever the stride: R alone has no coarser quadrature."""
-        before = gram.diagonal().copy()
-        for part in pieces(self.mass.shape[0], 8 * self.columns):
-            gram += self.tangent[:, part] @ (self.mass[part] @ self.tangent.T)
-        return np.zeros((2, self.columns)) if y is None else np.stack([self.adjoint(y), gram.diagonal() - before])
+        p, squares = self.columns, np.zeros(self.columns)
+        for part in pieces(self.mass.shape[0], 8 * p):
+            products = self.tangent[:, part] @ (self.mass[part] @ self.tangent.T)
+            gram[:p, :p] += products
+            squares += products.diagonal()
+        if y is not None:
+            gram[-1, :-1] += self.adjoint(y)
+        return squares

@@ -94,20 +94,24 @@ class Tangent:
 
     def local_gram(self, keep: float = np.inf) -> Array:
         """This rank's part of JᵀWJ: lower triangle of a Fortran-ordered (p, p) array; no communication."""
-        return self.local_normal(None, keep)[0]
+        gram = np.zeros((self.columns, self.columns), order="F")
+        for block in self.blocks:
+            block.add_gram(gram, None, stride(block.rows, keep, block.line))
+        return gram
 
-    def local_normal(self, y: Array | None, keep: float = np.inf) -> tuple[Array, Array]:
-        """This rank's parts of JᵀWJ, as `local_gram`, and of two vectors (2, p), see `Rows`; no communication.
+    def local_normal(self, y: Array, keep: float) -> tuple[Array, Array]:
+        """This rank's parts of AᵀA for A = [√W J, y] (p + 1 columns), as `local_gram`, and of `Rows.add_gram`'s vector.
 
-        From all rows, or from about `keep` rows of each block (every k-th, see `stride`).
+        From about `keep` rows of each block (every k-th, see `stride`); no communication.
         """
-        gram, moments = np.zeros((self.columns, self.columns), order="F"), np.zeros((2, self.columns))
+        gram, halves = np.zeros((self.columns + 1, self.columns + 1), order="F"), np.zeros(self.columns)
         start = 0
         for block in self.blocks:
-            part = None if y is None else y[start : start + block.rows]
-            moments += block.add_gram(gram, part, stride(block.rows, keep, block.line))
+            halves += block.add_gram(
+                gram, y[start : start + block.rows], stride(block.rows, keep, block.line)
+            )
             start += block.rows
-        return gram, moments
+        return gram, halves
 
     def column_norms(self) -> Array:
         """‖√W J e_j‖, shape (p,); collective."""
