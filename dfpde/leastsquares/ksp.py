@@ -227,7 +227,7 @@ class _Work:
         ksp = self.ksp = PETSc.KSP().create(MPI.Intracomm(comm))  # petsc4py takes no subclass
         ksp.setOptionsPrefix(config.prefix)
         ksp.setType("python")
-        one_sweep = OneSweepLSQR(self.operator, lambda y: config.preconditioner.solve(y))
+        one_sweep = OneSweepLSQR(self.operator, lambda: config.preconditioner)
         ksp.setPythonContext(one_sweep)
         ksp.getPC().setType("python")
         ksp.getPC().setPythonContext(Apply(lambda: config.preconditioner))
@@ -267,7 +267,7 @@ class _Work:
         if gradient is None or self.one_sweep is None:
             return False
         fill(self.x, preconditioner.solve(gradient) if self.comm.rank == 0 else None)
-        self.one_sweep.sampled = preconditioner.resolved
+        self.one_sweep.sampled = True
         return True
 
     def run(self, max_it: int, again: bool = False) -> tuple[int, int]:

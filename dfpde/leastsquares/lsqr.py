@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from .operators import Stacked, fill
 from .petsc import PETSc
+from .preconditioners import Preconditioner
 
 Array = NDArray[Any]
 Reason = PETSc.KSP.ConvergedReason
@@ -71,24 +72,20 @@ class Bidiagonalization:
         self.rhobar, self.w = self.alpha, self.z
         return self._judge(reason, self.phibar * self.alpha)
 
-    def last(self, reached: float, diagonal: Array) -> int:
-        """Finish a start from a sample of the rows without a sweep, where that is safe; returns a KSP reason.
+    def near(self, reached: float) -> bool:
+        """Whether a start from a sample of the rows is so near that the step `last` ends below the target.
 
         The step d = P⁻¹Aᵀ(b − Ax) leaves F R d, F = I − R⁻ᵀAᵀA R⁻¹ the error of the coarser quadrature on products of
         tangent functions.  The start shows that error on products with its residual and its own change of b: it left
         q = ‖R d‖ of ‖b − Ax‖ and of `reached` = ‖Ax‖, θ = q / min(‖b − Ax‖, ‖Ax‖).
-
-        Parameters
-        ----------
-        reached : float
-            ‖Ax‖.
-        diagonal : (p,) array
-            ε D.
         """
         q = self.phibar * self.alpha
         least = min(reached, self.phibar)
-        if not q < least or (q / least) ** POWER * q > TRUST * self.target:
-            return GOING_ON
+        return q < least and (q / least) ** POWER * q <= TRUST * self.target
+
+    def last(self, diagonal: Array) -> int:
+        """x + P⁻¹Aᵀ(b − Ax) without a sweep, `diagonal` = ε D (p,); returns a KSP reason."""
+        q = self.phibar * self.alpha
         before, self.x = diagonal * self.x, self.x + q * self.z
         after = diagonal * self.x
         self.gain = q**2 + float(after @ after - before @ before)  # ‖Ad‖² = q² to a factor 1 + O(θ^POWER)
@@ -144,36 +141,35 @@ class OneSweepLSQR:
     ----------
     operator : Stacked
         A, its rows distributed, parameter vectors on rank 0.
-    precondition : callable
-        P⁻¹ y for y (p,), on rank 0.
+    preconditioner : callable
+        () -> P, applied on rank 0.
 
     Attributes
     ----------
     sampled : bool
-        The next guess is the solution of the same problem on those rows that P was made of, and they resolve all
-        columns (rank 0 decides).
+        The next guess is the solution of the same problem on those rows that P was made of.
     residual : (rows,) array
         b − Ax but for a step `last`, which takes `gain` off the squared norm of its rows of √W J.
     """
 
-    def __init__(self, operator: Stacked, precondition: Callable[[Array], Array]) -> None:
-        self.operator, self.precondition = operator, precondition
+    def __init__(self, operator: Stacked, preconditioner: Callable[[], Preconditioner]) -> None:
+        self.operator, self.preconditioner = operator, preconditioner
         self.sampled = False
         self.residual, self.gain = np.empty(0), 0.0
 
     def solve(self, ksp: Any, b: Any, x: Any) -> None:
         """x = argmin ‖A x − b‖ (called by PETSc); collective."""
-        operator, iteration = self.operator, 0
+        operator, inverse, iteration = self.operator, self.preconditioner(), 0
         rtol, _, _, limit = ksp.getTolerances()
         u, total = self._first(b, x, bool(ksp.getInitialGuessNonzero()))
         self.residual = u.copy()
         recurrence, message = None, np.empty(HEAD + operator.p)
         if total is not None:
             gradient, first, square = total
-            recurrence = Bidiagonalization(self.precondition, rtol * float(np.sqrt(square)), x.getArray().copy())
-            reason = recurrence.start(gradient, first)
-            if reason == GOING_ON and self.sampled:
-                reason = recurrence.last(math.sqrt(max(0.0, square - first)), operator.diagonal)
+            recurrence = Bidiagonalization(inverse.solve, rtol * math.sqrt(square), x.getArray().copy())
+            reason, reached = recurrence.start(gradient, first), math.sqrt(max(0.0, square - first))
+            if reason == GOING_ON and self.sampled and recurrence.near(reached) and inverse.resolved:
+                reason = recurrence.last(operator.diagonal)
             message = recurrence.message(reason)
         while self._report(ksp, operator.share(message), iteration, u) == GOING_ON and iteration < limit:
             u, gradient = operator.sweep(message[HEAD:], message[3] * u)
