@@ -64,7 +64,7 @@ class Bidiagonalization:
 
     def start(self, gradient: Array, square: float) -> int:
         """From Aᵀr and ‖r‖² of the first residual r = u; returns a KSP reason."""
-        self.beta = self.phibar = float(np.sqrt(square))
+        self.beta = self.phibar = math.sqrt(square)
         if self.beta == 0.0:
             self.z = np.zeros_like(gradient)
             return int(Reason.CONVERGED_HAPPY_BREAKDOWN)
@@ -93,7 +93,7 @@ class Bidiagonalization:
 
     def step(self, gradient: Array, square: float) -> int:
         """From Aᵀu and ‖u‖², u = A z − α u before: the next iterate; returns a KSP reason."""
-        self.beta = float(np.sqrt(square))
+        self.beta = math.sqrt(square)
         rho = float(np.hypot(self.rhobar, self.beta))
         cosine, sine = self.rhobar / rho, self.beta / rho
         self.x = self.x + (cosine * self.phibar / rho) * self.w
@@ -111,12 +111,12 @@ class Bidiagonalization:
         """z = P⁻¹v, both divided by α = (vᵀP⁻¹v)^½."""
         z = self.precondition(vector)
         square = float(vector @ z)
-        self.alpha = float(np.sqrt(max(square, 0.0)))
+        self.alpha = math.sqrt(max(square, 0.0))
         scale = 1.0 / self.alpha if self.alpha > 0 else 0.0
         self.vector, self.z = scale * vector, scale * z
         if square < 0:
             return int(Reason.DIVERGED_INDEFINITE_PC)
-        return GOING_ON if np.isfinite(square) else int(Reason.DIVERGED_NANORINF)
+        return GOING_ON if math.isfinite(square) else int(Reason.DIVERGED_NANORINF)
 
     def _judge(self, reason: int, normal: float) -> int:
         if reason == GOING_ON and normal <= self.target:
@@ -197,7 +197,7 @@ class OneSweepLSQR:
 
     def _report(self, ksp: Any, message: Array, iteration: int, u: Array) -> int:
         """Move the residual rows, tell PETSc; returns the KSP reason so far."""
-        reason, keep, add, _, norm, _ = message[:HEAD]
+        reason, keep, add, _, norm, _ = message[:HEAD].tolist()
         if iteration:
             self.residual *= keep
             self.residual += add * u

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -72,10 +73,10 @@ class MatrixFreeRows(Rows):
         return total
 
     def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
+        factor = math.sqrt(stride)
         for part in pieces(self.points, 8 * self.columns * self._per_point, stride):
-            root, last = np.sqrt(stride) * self._select(self.root, part).reshape(-1), None
-            if y is not None:
-                last = np.sqrt(stride) * self._select(y, part).reshape(-1)
+            root = factor * self._select(self.root, part).reshape(-1)
+            last = None if y is None else factor * self._select(y, part).reshape(-1)
             yield weighted(self.products.columns_at(part), root, last)
 
     def dense(self) -> Array:

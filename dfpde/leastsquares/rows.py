@@ -7,6 +7,7 @@ that an ansatz returned is used as it is, without a copy.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
@@ -106,9 +107,13 @@ class Rows(ABC):
     def _halved(self, chunk: Array) -> Array:
         """Squared norms of the rows of a chunk (p, few) by a quadrature of every other entry (or pair Re, Im)."""
         few, step = chunk.shape[1], 4 if self.line == 2 else 2
-        parts = [chunk[:, first::step] for first in range(step // 2)]
-        kept = sum(part.shape[1] for part in parts)
-        return np.asarray(sum(np.einsum("ij,ij->i", part, part) for part in parts) * (few / max(1, kept)))
+        squares, kept = np.zeros(len(chunk)), 0
+        for first in range(step // 2):
+            part = chunk[:, first::step]
+            squares += np.einsum("ij,ij->i", part, part)
+            kept += part.shape[1]
+        squares *= few / max(1, kept)
+        return squares
 
     def squared_norms(self) -> Array:
         """Squared norms of the columns of √W J, shape (p,): this rank's contribution."""
@@ -186,9 +191,10 @@ class DenseRows(Rows):
         return total
 
     def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
+        factor = math.sqrt(stride)
         for part in pieces(self.rows, 8 * self.columns, stride):
-            root = np.sqrt(stride) * self.root[part]
-            yield weighted(self.tangent[:, part], root, None if y is None else np.sqrt(stride) * y[part])
+            root = factor * self.root[part]
+            yield weighted(self.tangent[:, part], root, None if y is None else factor * y[part])
 
     def dense(self) -> Array:
         return (self.tangent * self.root).T
@@ -215,7 +221,7 @@ class SparseRows(Rows):
 
     def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
         for part in pieces(self.rows, 8 * self.columns, stride):
-            root = np.full(self.tangent[part].shape[0], np.sqrt(stride))
+            root = np.full(self.tangent[part].shape[0], math.sqrt(stride))
             yield weighted(self.tangent[part].toarray().T, root, None if y is None else root * y[part])
 
     def dense(self) -> Array:
@@ -257,7 +263,7 @@ class MetricRows(Rows):
 
     def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
         for part in pieces(self.rows, 8 * self.columns, stride):
-            root = np.full(self.root[part].shape[0], np.sqrt(stride))
+            root = np.full(self.root[part].shape[0], math.sqrt(stride))
             yield weighted((self.root[part] @ self.tangent.T).T, root, None if y is None else root * y[part])
 
     def dense(self) -> Array:

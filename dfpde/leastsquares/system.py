@@ -123,7 +123,7 @@ class Tangent:
     def norm(self, y: Array) -> float:
         """Euclidean norm of distributed rows (weights included): the field norm ‖·‖_W; collective."""
         square = float(np.dot(y, y))
-        return float(np.sqrt(self.comm.allreduce(square) if self.comm.size > 1 else square))
+        return math.sqrt(self.comm.allreduce(square) if self.comm.size > 1 else square)
 
     def _sum(self, local: Array) -> Array:
         if self.comm.size > 1:
