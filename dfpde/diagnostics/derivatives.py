@@ -193,8 +193,8 @@ class _Diagonal(SparseRows):
     def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
         return super().chunks(1, y)
 
-    def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> Array:
-        return super().add_gram(gram, y)
+    def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> None:
+        super().add_gram(gram, y)
 
 
 class _Stacked:

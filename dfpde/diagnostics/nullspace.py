@@ -99,8 +99,8 @@ class ProjectedRows(Rows):
     def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
         return self.inner.chunks(stride, y)
 
-    def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> Array:
-        return self.inner.add_gram(gram, y, stride)
+    def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> None:
+        self.inner.add_gram(gram, y, stride)
 
     def squared_norms(self) -> Array:
         return self.inner.squared_norms()

@@ -22,9 +22,10 @@ from .system import LeastSquares, Tangent
 
 Array = NDArray[Any]
 
-#: Largest relative difference of a resolved column's square to that from half the rows.  A bump that falls between the
-#: rows of a sample, or on every other of them, is off by all of it; smooth ones agree to 1e-3 and better.
-HALVES = 0.1
+#: Largest |Σ ±c_j| / ‖c‖ of a resolved column c, its highest wave number in the sample: 1 for a bump on one row.  A
+#: Gaussian of width σ on rows h apart has about e^(−(πσ/h)²/2), its square the root of that, the error of its norm from
+#: every other row: 0.1.
+ALTERNATING = 0.01
 
 
 class Preconditioner(Protocol):
@@ -96,7 +97,7 @@ class GramCholesky:
         self._gram: Array | None = None
         self._factor: Array | None = None
         self._gradient: Array | None = None
-        self._halves: Array | None = None
+        self._alternating: Array | None = None
         self._diagonal: Array | float = 0.0
 
     def build(self, system: LeastSquares) -> None:
@@ -108,13 +109,13 @@ class GramCholesky:
             NaN or infinity in the tangent (on all ranks; names columns).
         """
         comm = system.comm
-        gram, halves = _reduce(*system.tangent.local_normal(system.rhs, self.sampling.keep(system.tangent)), comm)
+        local = system.tangent.local_normal(system.rhs, self.sampling.keep(system.tangent))
+        gram = _sum_lower(local, comm)
         finite = gram is None or math.isfinite(gram.trace())
         if not (comm.bcast(finite) if comm.size > 1 else finite):
             refuse_tangent(system.tangent)
-        self._gram, self._gradient, self._halves = (None, halves, halves) if gram is None else (
-            gram[:-1, :-1], gram[-1, :-1].copy(), halves
-        )
+        self._gradient, self._alternating = (local if gram is None else gram)[-2:, :-2].copy()
+        self._gram = None if gram is None else gram[:-2, :-2]
         self.shift(system)
 
     def shift(self, system: LeastSquares) -> None:
@@ -140,12 +141,12 @@ class GramCholesky:
 
     @property
     def resolved(self) -> bool:
-        """Whether each column is above εD in the sample, and its square about the same from every other row of it."""
-        if self._gram is None or self._halves is None:
+        """Whether each column is above εD in the sample, and its alternating sum small beside its norm."""
+        if self._gram is None or self._alternating is None:
             return False
         squares = self._gram.diagonal()
-        even = np.abs(self._halves - squares) <= HALVES * squares
-        return bool(np.all(even & (squares > self._diagonal)))
+        smooth = self._alternating**2 <= ALTERNATING**2 * squares
+        return bool(np.all(smooth & (squares > self._diagonal)))
 
     def patience(self, tangent: Tangent) -> float:
         """See `Sampling`; collective."""
@@ -176,13 +177,12 @@ def sum_on_root(local: Array, comm: MPI.Comm) -> Array | None:
     return None
 
 
-def _reduce(gram: Array, halves: Array, comm: MPI.Comm) -> tuple[Array | None, Array]:
-    """Sums on rank 0, the lower triangle and the vector packed on the wire; elsewhere None and the rank's own."""
+def _sum_lower(gram: Array, comm: MPI.Comm) -> Array | None:
+    """Sum of the lower triangles on rank 0, packed on the wire; None elsewhere."""
     if comm.size == 1:
-        return gram, halves
-    p = len(halves)
-    packed = sum_on_root(np.concatenate([dtrttp(gram, uplo="L")[0], halves]), comm)
-    return (None, halves) if packed is None else (np.asarray(dtpttr(p + 1, packed[:-p], uplo="L")[0]), packed[-p:])
+        return gram
+    packed = sum_on_root(dtrttp(gram, uplo="L")[0], comm)
+    return None if packed is None else np.asarray(dtpttr(len(gram), packed, uplo="L")[0])
 
 
 def shifted_cholesky(gram: Array, diagonal: Array | float) -> Array:

@@ -79,7 +79,8 @@ class Rows(ABC):
         """√W J transposed, by blocks of rows: arrays (p, few), C order, not views of the tangent.
 
         With stride k > 1 every k-th row (or point) only, times √k: a coarser quadrature of the same norm.  With y
-        (rows,) arrays (p + 1, few), its entries in the last row, times √k too.
+        (rows,) arrays (p + 2, few): below √W J the entries of y, times √k too, and signs that alternate with the rows
+        (or pairs Re, Im).
         """
 
     @abstractmethod
@@ -91,29 +92,13 @@ class Rows(ABC):
         """Bytes held for the tangent (0 when it is never stored)."""
         return 0
 
-    def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> Array:
-        """gram += AᵀA in the lower triangle of a Fortran-ordered array, A = √W J or, with y, [√W J, y].
+    def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> None:
+        """gram += AᵀA in the lower triangle of a Fortran-ordered array, A = √W J or, with y, [√W J, y, ±1].
 
-        The rows of A are those of `chunks`.  Returns the squared norms of the columns of √W J from every other one of
-        these rows, shape (p,); zero without y.
+        The rows of A are those of `chunks`.
         """
-        halves = np.zeros(self.columns)
         for chunk in self.chunks(stride, y):
-            if y is not None:
-                halves += self._halved(chunk[:-1])
             dsyrk(1.0, chunk.T, beta=1.0, c=gram, trans=1, lower=1, overwrite_c=1)
-        return halves
-
-    def _halved(self, chunk: Array) -> Array:
-        """Squared norms of the rows of a chunk (p, few) by a quadrature of every other entry (or pair Re, Im)."""
-        few, step = chunk.shape[1], 4 if self.line == 2 else 2
-        squares, kept = np.zeros(len(chunk)), 0
-        for first in range(step // 2):
-            part = chunk[:, first::step]
-            squares += np.einsum("ij,ij->i", part, part)
-            kept += part.shape[1]
-        squares *= few / max(1, kept)
-        return squares
 
     def squared_norms(self) -> Array:
         """Squared norms of the columns of √W J, shape (p,): this rank's contribution."""
@@ -140,17 +125,20 @@ def stride(rows: int, keep: float, line: int = 0) -> int:
 
 def pieces(count: int, bytes_each: int, stride: int = 1) -> Iterator[slice]:
     """Slices of every k-th of `count` rows, `CHUNK_BYTES` at a time."""
-    size = stride * max(1, CHUNK_BYTES // max(1, bytes_each))
+    size = stride * max(4, CHUNK_BYTES // max(1, bytes_each) // 4 * 4)  # whole periods of the signs of `weighted`
     for start in range(stride // 2, count, size):
         yield slice(start, min(start + size, count), stride)
 
 
-def weighted(tangent: Array, root: Array, y: Array | None) -> Array:
-    """tangent (p, few) times root (few,) in C order, and y (few,) below it if it is given."""
-    chunk = np.empty((len(tangent) + (y is not None), root.size))
-    np.multiply(tangent, root, out=chunk[: len(tangent)])
+def weighted(tangent: Array, root: Array, y: Array | None, pair: int = 1) -> Array:
+    """tangent (p, few) times root (few,) in C order; below it, if y (few,) is given, y and alternating signs."""
+    p = len(tangent)
+    chunk = np.empty((p if y is None else p + 2, root.size))
+    np.multiply(tangent, root, out=chunk[:p])
     if y is not None:
-        chunk[-1] = y
+        chunk[p], chunk[p + 1] = y, 1.0
+        for first in range(pair):
+            chunk[p + 1, pair + first :: 2 * pair] = -1.0
     return chunk
 
 
@@ -194,7 +182,8 @@ class DenseRows(Rows):
         factor = math.sqrt(stride)
         for part in pieces(self.rows, 8 * self.columns, stride):
             root = factor * self.root[part]
-            yield weighted(self.tangent[:, part], root, None if y is None else factor * y[part])
+            last = None if y is None else factor * y[part]
+            yield weighted(self.tangent[:, part], root, last, 2 if self.line == 2 else 1)
 
     def dense(self) -> Array:
         return (self.tangent * self.root).T
@@ -227,13 +216,11 @@ class SparseRows(Rows):
     def dense(self) -> Array:
         return np.asarray(self.tangent.toarray())
 
-    def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> Array:
+    def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> None:
         """Sparse products are cheap: all rows, whatever the stride."""
-        part = np.tril((self.tangent.T @ self.tangent).toarray())
-        gram[: self.columns, : self.columns] += part
+        gram[: self.columns, : self.columns] += np.tril((self.tangent.T @ self.tangent).toarray())
         if y is not None:
-            gram[-1, :-1] += self.adjoint(y)
-        return part.diagonal()
+            gram[self.columns, : self.columns] += self.adjoint(y)
 
     def squared_norms(self) -> Array:
         return np.asarray(self.tangent.power(2).sum(axis=0)).reshape(-1)
@@ -269,13 +256,10 @@ class MetricRows(Rows):
     def dense(self) -> Array:
         return np.asarray(self.root @ self.tangent.T)
 
-    def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> Array:
+    def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> None:
         """Jᵀ M J from all nodes, whatever the stride: R alone has no coarser quadrature."""
-        p, squares = self.columns, np.zeros(self.columns)
+        p = self.columns
         for part in pieces(self.mass.shape[0], 8 * p):
-            products = self.tangent[:, part] @ (self.mass[part] @ self.tangent.T)
-            gram[:p, :p] += products
-            squares += products.diagonal()
+            gram[:p, :p] += self.tangent[:, part] @ (self.mass[part] @ self.tangent.T)
         if y is not None:
-            gram[-1, :-1] += self.adjoint(y)
-        return squares
+            gram[p, :p] += self.adjoint(y)

@@ -99,19 +99,17 @@ class Tangent:
             block.add_gram(gram, None, stride(block.rows, keep, block.line))
         return gram
 
-    def local_normal(self, y: Array, keep: float) -> tuple[Array, Array]:
-        """This rank's parts of AᵀA for A = [√W J, y] (p + 1 columns), as `local_gram`, and of `Rows.add_gram`'s vector.
+    def local_normal(self, y: Array, keep: float) -> Array:
+        """This rank's part of AᵀA for A = [√W J, y, ±1] (p + 2 columns), see `Rows.add_gram`, as `local_gram`.
 
         From about `keep` rows of each block (every k-th, see `stride`); no communication.
         """
-        gram, halves = np.zeros((self.columns + 1, self.columns + 1), order="F"), np.zeros(self.columns)
+        gram = np.zeros((self.columns + 2, self.columns + 2), order="F")
         start = 0
         for block in self.blocks:
-            halves += block.add_gram(
-                gram, y[start : start + block.rows], stride(block.rows, keep, block.line)
-            )
+            block.add_gram(gram, y[start : start + block.rows], stride(block.rows, keep, block.line))
             start += block.rows
-        return gram, halves
+        return gram
 
     def column_norms(self) -> Array:
         """‖√W J e_j‖, shape (p,); collective."""
