@@ -93,6 +93,25 @@ def test_every_form_is_the_same_matrix(comm, form):
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("every", [1, 3])
+def test_normal_matrix_gives_gradient_and_alternating_sums(comm, form, every):
+    """[√W J, y, ±1]ᵀ[√W J, y, ±1] of every k-th row of each block, times k (a sparse tangent takes all its rows)."""
+    rng = np.random.default_rng(5)
+    n, p = 60 * comm.size, 6
+    tangent, y = make_tangent(comm, rng.standard_normal((n, p)), rng.random(n) + 0.1, form), rng.standard_normal(60)
+    expected, start = np.zeros((p + 2, p + 2)), 0
+    for block in tangent.blocks:
+        k = 1 if form == "sparse" else every
+        rows = np.sqrt(k) * np.column_stack([block.dense(), y[start : start + block.rows]])[k // 2 :: k]
+        part = np.column_stack([rows, (-1.0) ** np.arange(len(rows))])
+        expected, start = expected + part.T @ part, start + block.rows
+    found = tangent.local_normal(y, 60 / len(tangent.blocks) / every)
+    known = p + 1 if form == "sparse" else p + 2
+    np.testing.assert_allclose(found[:p, :p], np.tril(expected[:p, :p]), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found[p:known, :p], expected[p:known, :p], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_one_sweep_is_two_products(comm, form):
     rng = np.random.default_rng(14)
     tangent = make_tangent(comm, rng.standard_normal((53, 7)), rng.random(53) + 0.1, form)

@@ -210,8 +210,9 @@ class SparseRows(Rows):
 
     def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
         for part in pieces(self.rows, 8 * self.columns, stride):
-            root = np.full(self.tangent[part].shape[0], math.sqrt(stride))
-            yield weighted(self.tangent[part].toarray().T, root, None if y is None else root * y[part])
+            columns = self.tangent[part].toarray().T
+            root = np.full(columns.shape[1], math.sqrt(stride))
+            yield weighted(columns, root, None if y is None else root * y[part])
 
     def dense(self) -> Array:
         return np.asarray(self.tangent.toarray())
@@ -250,8 +251,9 @@ class MetricRows(Rows):
 
     def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
         for part in pieces(self.rows, 8 * self.columns, stride):
-            root = np.full(self.root[part].shape[0], math.sqrt(stride))
-            yield weighted((self.root[part] @ self.tangent.T).T, root, None if y is None else root * y[part])
+            columns = (self.root[part] @ self.tangent.T).T
+            root = np.full(columns.shape[1], math.sqrt(stride))
+            yield weighted(columns, root, None if y is None else root * y[part])
 
     def dense(self) -> Array:
         return np.asarray(self.root @ self.tangent.T)
