@@ -28,6 +28,8 @@ from dfpde.leastsquares.sampling import Sampling, few
 
 pytestmark = pytest.mark.mpi
 
+WAVES = ((1, 0.0), (2, 0.0), (2, np.pi / 2))  # half periods and phases of the waves below a sample
+
 FORMS = ("dense", "chunked", "products", "sparse", "two blocks")
 
 
@@ -95,18 +97,18 @@ def test_every_form_is_the_same_matrix(comm, form):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("every", [1, 3])
 def test_normal_matrix_gives_gradient_and_alternating_sums(comm, form, every):
-    """[√W J, y, ±1]ᵀ[√W J, y, ±1] of every k-th row of each block, times k (a sparse tangent takes all its rows)."""
+    """AᵀA, A = [√W J, y, waves] of every k-th row of each block, times k (a sparse tangent takes all its rows)."""
     rng = np.random.default_rng(5)
     n, p = 60 * comm.size, 6
     tangent, y = make_tangent(comm, rng.standard_normal((n, p)), rng.random(n) + 0.1, form), rng.standard_normal(60)
-    expected, start = np.zeros((p + 2, p + 2)), 0
+    expected, start = np.zeros((p + 4, p + 4)), 0
     for block in tangent.blocks:
         k = 1 if form == "sparse" else every
         rows = np.sqrt(k) * np.column_stack([block.dense(), y[start : start + block.rows]])[k // 2 :: k]
-        part = np.column_stack([rows, (-1.0) ** np.arange(len(rows))])
+        part = np.column_stack([rows, *(np.cos(np.pi * np.arange(len(rows)) / at - q) for at, q in WAVES)])
         expected, start = expected + part.T @ part, start + block.rows
     found = tangent.local_normal(y, 60 / len(tangent.blocks) / every)
-    known = p + 1 if form == "sparse" else p + 2
+    known = p + 1 if form == "sparse" else p + 4
     np.testing.assert_allclose(found[:p, :p], np.tril(expected[:p, :p]), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(found[p:known, :p], expected[p:known, :p], rtol=1e-12, atol=1e-12)
 

@@ -55,9 +55,10 @@ def stage(comm, n):
 
 
 def test_bytes_of_a_stage_do_not_grow_with_the_points(comm):
-    """At most one triangle for each build and two vectors for each iteration, p numbers and a few scalars each."""
+    """At most one triangle of [√W J, r, three waves] for each build and two vectors for each iteration, p numbers and
+    a few scalars each."""
     for n in (1_000, 16_000):
         sent, iterations, builds, p = stage(comm, n)
-        assert sent <= 8 * (builds * p * (p + 1) / 2 + (p + 8) * (2 * iterations + 12) + 60)
+        assert sent <= 8 * (builds * (p + 4) * (p + 5) / 2 + (p + 8) * (2 * iterations + 12) + 60)
         if comm.size > 1:
             assert sent >= 8 * (p * (p + 1) / 2 + p * iterations)  # the counter counts

@@ -51,6 +51,9 @@ class KSP:
         of rtol ‖f‖ would be up to rtol ‖f‖/ε in a weak direction, and inertia keeps it.
     max_it : int or None
         Most iterations with a fresh preconditioner; None is 2p + 100 (LSQR ends after p in exact arithmetic).
+    verify : bool
+        Check the end of every solve by a sweep.  Otherwise a start that is nearly there may be finished by a last step
+        whose remainder is predicted (reason CONVERGED_ITS, `dfpde.leastsquares.lsqr`).
     prefix : str
         Prefix in PETSc's options database; options on the command line win over the arguments here.
     preconditioner : Preconditioner or None
@@ -68,8 +71,10 @@ class KSP:
         max_it: int | None = None,
         prefix: str = "dfpde_",
         preconditioner: Preconditioner | None = None,
+        verify: bool = False,
     ) -> None:
         self.rtol = rtol
+        self.verify = verify
         self.max_it = max_it
         self.prefix = prefix
         self._given = preconditioner
@@ -247,6 +252,7 @@ class _Work:
         self.rtol, self.max_it = float(rtol), int(max_it)
         self.b = wide.createVecLeft() if self.rectangular else normal.createVecLeft()
         self.x = normal.createVecRight()
+        self.verify = config.verify
         self._options_checked = False
         self._prefix = config.prefix
 
@@ -267,7 +273,7 @@ class _Work:
         if gradient is None or self.one_sweep is None:
             return False
         fill(self.x, preconditioner.solve(gradient) if self.comm.rank == 0 else None)
-        self.one_sweep.sampled = True
+        self.one_sweep.sampled = not self.verify
         return True
 
     def run(self, max_it: int, again: bool = False) -> tuple[int, int]:

@@ -34,7 +34,7 @@ HEAD = 6
 
 #: The step `last` is taken where θ^POWER times what it starts from is below TRUST times the target.  Where the error of
 #: a quadrature at wave number k falls like e^(−ak), θ is that of a product of balanced factors and the contraction, of
-#: a product of one of them with its like, θ^½.  Measured exponents: 0.37 and more (benchmarks/last_step.py).
+#: a product of one of them with its like, θ^½.  Measured exponents: 0.41 and more (benchmarks/last_step.py).
 POWER, TRUST = 1.0 / 3.0, 0.1
 
 
@@ -134,7 +134,7 @@ class Bidiagonalization:
 
 
 class OneSweepLSQR:
-    """Context of the PETSc KSP: converged when ‖R⁻ᵀAᵀ(Ax − b)‖ ≤ rtol ‖b‖.
+    """Context of the PETSc KSP: converged when ‖R⁻ᵀAᵀ(Ax − b)‖ ≤ rtol ‖b‖, or predicted to be (`near`).
 
     That is the error of the field, as A R⁻¹ is close to orthonormal.
 

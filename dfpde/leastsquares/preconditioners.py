@@ -22,10 +22,10 @@ from .system import LeastSquares, Tangent
 
 Array = NDArray[Any]
 
-#: Largest |Σ ±c_j| / ‖c‖ of a resolved column c, its highest wave number in the sample: 1 for a bump on one row.  A
-#: Gaussian of width σ on rows h apart has about e^(−(πσ/h)²/2), its square the root of that, the error of its norm from
-#: every other row: 0.1.
-ALTERNATING = 0.01
+#: Largest |Σ w_j c_j| / ‖c‖ of a resolved column c for the `waves` w of half and a quarter of the sample's rate: near 1
+#: for a bump on one row, and one of them 0.7 for a bump between two.  A Gaussian of width σ on rows h apart has about
+#: e^(−(πσ/h)²/2) at half the rate, its square the root of that, the error of its norm from every other row: 0.1.
+WAVES = np.array([[0.01], [0.1], [0.1]])
 
 
 class Preconditioner(Protocol):
@@ -84,7 +84,7 @@ class GramCholesky:
 
     Where rows are many more than parameters, every k-th row is enough for a preconditioner: see `Sampling`.
 
-    Only the lower triangle travels: p(p+1)/2 numbers, once for each build.
+    Only the lower triangle travels, with four rows below: (p + 4)(p + 5)/2 numbers, once for each build.
 
     Parameters
     ----------
@@ -97,8 +97,9 @@ class GramCholesky:
         self._gram: Array | None = None
         self._factor: Array | None = None
         self._gradient: Array | None = None
-        self._alternating: Array | None = None
+        self._waves: Array | None = None
         self._diagonal: Array | float = 0.0
+        self._shift = 0.0
 
     def build(self, system: LeastSquares) -> None:
         """Gram matrix of this tangent, and its factor.
@@ -114,8 +115,9 @@ class GramCholesky:
         finite = gram is None or math.isfinite(gram.trace())
         if not (comm.bcast(finite) if comm.size > 1 else finite):
             refuse_tangent(system.tangent)
-        self._gradient, self._alternating = (local if gram is None else gram)[-2:, :-2].copy()
-        self._gram = None if gram is None else gram[:-2, :-2]
+        below = (local if gram is None else gram)[-4:, :-4].copy()
+        self._gradient, self._waves = below[0], below[1:]
+        self._gram = None if gram is None else gram[:-4, :-4]
         self.shift(system)
 
     def shift(self, system: LeastSquares) -> None:
@@ -123,7 +125,7 @@ class GramCholesky:
         with together(system.comm):
             if self._gram is not None:
                 self._diagonal = (system.eps * (1.0 if system.scale is None else system.scale)) ** 2
-                self._factor = shifted_cholesky(self._gram, self._diagonal)
+                self._factor, self._shift = shifted_cholesky(self._gram, self._diagonal)
 
     def solve(self, y: Array) -> Array:
         """(L Lᵀ)⁻¹ y."""
@@ -141,12 +143,11 @@ class GramCholesky:
 
     @property
     def resolved(self) -> bool:
-        """Whether each column is above εD in the sample, and its alternating sum small beside its norm."""
-        if self._gram is None or self._alternating is None:
+        """Whether each column is above εD in the sample and smooth on its rows, and the Gram matrix definite."""
+        if self._gram is None or self._waves is None or self._shift > 0:
             return False
         squares = self._gram.diagonal()
-        smooth = self._alternating**2 <= ALTERNATING**2 * squares
-        return bool(np.all(smooth & (squares > self._diagonal)))
+        return bool(np.all((self._waves**2 <= WAVES**2 * squares) & (squares > self._diagonal)))
 
     def patience(self, tangent: Tangent) -> float:
         """See `Sampling`; collective."""
@@ -185,8 +186,8 @@ def _sum_lower(gram: Array, comm: MPI.Comm) -> Array | None:
     return None if packed is None else np.asarray(dtpttr(len(gram), packed, uplo="L")[0])
 
 
-def shifted_cholesky(gram: Array, diagonal: Array | float) -> Array:
-    """Lower Cholesky factor of gram + diag(diagonal), with the smallest relative diagonal shift that makes it exist.
+def shifted_cholesky(gram: Array, diagonal: Array | float) -> tuple[Array, float]:
+    """Lower Cholesky factor of gram + diag(diagonal), and the smallest relative diagonal shift that makes it exist.
 
     A Gram matrix of κ(J) > 1e8 is numerically indefinite when ε is tiny.  Cholesky succeeds once the smallest
     eigenvalue of the matrix scaled to unit diagonal exceeds about p² u (Demmel 1989; Higham, Accuracy and Stability,
@@ -206,7 +207,7 @@ def shifted_cholesky(gram: Array, diagonal: Array | float) -> Array:
         matrix.reshape(-1, order="F")[:: p + 1] = base * (1.0 + shift)
         factor, info = dpotrf(matrix, lower=1, overwrite_a=1, clean=0)
         if info == 0 and math.isfinite(factor[-1, -1]):
-            return np.asarray(factor)
+            return np.asarray(factor), shift
         shift, step = step, 10 * step
     raise SolverError(
         f"no Cholesky factor of the {p} × {p} Gram matrix, not even with its diagonal doubled",

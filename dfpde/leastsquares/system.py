@@ -100,11 +100,11 @@ class Tangent:
         return gram
 
     def local_normal(self, y: Array, keep: float) -> Array:
-        """This rank's part of AᵀA for A = [√W J, y, ±1] (p + 2 columns), see `Rows.add_gram`, as `local_gram`.
+        """This rank's part of AᵀA for A = [√W J, y, waves] (p + 4 columns), see `Rows`, as `local_gram`.
 
         From about `keep` rows of each block (every k-th, see `stride`); no communication.
         """
-        gram = np.zeros((self.columns + 2, self.columns + 2), order="F")
+        gram = np.zeros((self.columns + 4, self.columns + 4), order="F")
         start = 0
         for block in self.blocks:
             block.add_gram(gram, y[start : start + block.rows], stride(block.rows, keep, block.line))
