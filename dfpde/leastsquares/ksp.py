@@ -51,13 +51,13 @@ class KSP:
         of rtol ‖f‖ would be up to rtol ‖f‖/ε in a weak direction, and inertia keeps it.
     max_it : int or None
         Most iterations with a fresh preconditioner; None is 2p + 100 (LSQR ends after p in exact arithmetic).
-    verify : bool
-        Check the end of every solve by a sweep.  Otherwise a start that is nearly there may be finished by a last step
-        whose remainder is predicted (reason CONVERGED_ITS, `dfpde.leastsquares.lsqr`).
     prefix : str
         Prefix in PETSc's options database; options on the command line win over the arguments here.
     preconditioner : Preconditioner or None
         None is `GramCholesky` while its two p × p arrays fit `GRAM_BYTES`, `Nystrom` beyond.
+    verify : bool
+        Check the end of every solve by a sweep.  Otherwise a start that is nearly there may be finished by a last step
+        whose remainder is predicted (reason CONVERGED_ITS, `dfpde.leastsquares.lsqr`).
 
     Notes
     -----
