@@ -1,4 +1,4 @@
-"""The two numbers of `Inertia.auto`: errors at fixed steps against the safety s and the friction ρ.
+"""The two numbers of `AutoInertia`: errors at fixed steps against the safety s and the friction ρ.
 
     python benchmarks/auto_rule.py
 
@@ -39,8 +39,8 @@ def main() -> None:
     for name, make in PROBLEMS.items():
         case = make()
         found[name] = {
-            "safety": [error(case, df.Inertia.auto(safety=s)) for s in SAFETIES],
-            "rho": [error(case, df.Inertia.auto(rho=r)) for r in FRICTIONS],
+            "safety": [error(case, df.AutoInertia(safety=s)) for s in SAFETIES],
+            "rho": [error(case, df.AutoInertia(rho=r)) for r in FRICTIONS],
         }
         print(f"{name:>14}" + "".join(text(e) for part in found[name].values() for e in part), flush=True)
     print(json.dumps({"safety": SAFETIES, "rho": FRICTIONS, "errors": found}))

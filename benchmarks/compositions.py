@@ -1,4 +1,4 @@
-"""Figures of docs/ansatz.md: what compositions cost beside the ansatz inside, and the chunk of `Autodiff`.
+"""Figures of docs/ansatz.md: what compositions cost beside the ansatz inside, and the chunk of `JaxFunction`.
 
     python benchmarks/compositions.py [--autodiff]
 
@@ -80,13 +80,13 @@ def chunks():
         pairs = itertools.pairwise(widths)
         theta0 = [(rng.normal(size=(m, n)) / np.sqrt(n), rng.normal(size=m)) for n, m in pairs]
         for chunk in (64, 256, 512, 1024, 4096):
-            u = a.Autodiff(network, theta0, dim=2, chunk=chunk)
-            line(f"Autodiff {widths}, chunk {chunk}", u, u.theta0, ("value", "laplacian", "tangent", "jvp", "vjp"))
+            u = a.JaxFunction(network, theta0, dim=2, chunk=chunk)
+            line(f"JaxFunction {widths}, chunk {chunk}", u, u.theta0, ("value", "laplacian", "tangent", "jvp", "vjp"))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--autodiff", action="store_true", help="the chunk of Autodiff instead")
+    parser.add_argument("--autodiff", action="store_true", help="the chunk of JaxFunction instead")
     if parser.parse_args().autodiff:
         chunks()
     else:

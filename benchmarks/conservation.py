@@ -18,7 +18,7 @@ from mpi4py import MPI
 import dfpde as df
 
 PERIOD = 2 * np.pi
-QUANTITIES = (df.Functional.linear(1.0), df.Functional.squared_norm("energy"))
+QUANTITIES = (df.diagnostics.Functional.linear(1.0), df.diagnostics.Functional.squared_norm("energy"))
 
 
 class Counting(df.KSP):
@@ -50,11 +50,11 @@ def setting(n, points, comm):
 
 def seconds(problem, start, steps, conserve, scheme):
     """CPU seconds for each step after a warm-up, iterations for each step, largest relative drift."""
-    rule = df.Inertia.per_step(1e-3, 0.97)
-    held = df.Conserving(problem, QUANTITIES, rule, start)
+    rule = df.Inertia(1e-3, 0.97)
+    held = df.constraints.Conserving(problem, QUANTITIES, rule, start)
     solver = Counting()
     run = df.evolve(
-        problem, start, until=5e-3 * (steps + 2), inertia=held if conserve else rule, solver=solver,
+        problem, start, until=5e-3 * (steps + 2), regularization=held if conserve else rule, solver=solver,
         integrator=held.integrator(scheme) if conserve else scheme, controller=df.Fixed(5e-3),
     )  # fmt: skip
     next(run), next(run)

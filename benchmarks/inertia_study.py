@@ -7,7 +7,7 @@ Runge–Kutta 4 with fixed steps; ε over seven decades in units of the columns 
 line of JSON: zero_crossing_ratio (best Tikhonov error over best inertia error), burgers_decades (decades of ε with
 inertia's error below 1e-3 on Burgers with 30 Gaussians and widths of weight 0.2 in the metric, where Tikhonov fails at
 every ε, and Tikhonov's decades and best error beside it), auto_worst_factor (error of
-`Inertia.auto()` over the best error of inertia at any ε, worst problem).
+`AutoInertia()` over the best error of inertia at any ε, worst problem).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ RHO = 0.97
 
 METHODS = {
     "Tikhonov": df.Tikhonov,
-    "truncated SVD": df.TruncatedSVD,
-    "Onsager": df.Onsager,
+    "truncated SVD": df.regularization.TruncatedSVD,
+    "Onsager": df.regularization.Onsager,
     "random sparse": None,  # needs p: half of the columns
-    "inertia, ρ = 0.97": lambda eps: df.Inertia.per_step(eps, RHO),
-    "inertia, ρ = 1": lambda eps: df.Inertia.per_step(eps, 1.0),
+    "inertia, ρ = 0.97": lambda eps: df.Inertia(eps, RHO),
+    "inertia, ρ = 1": lambda eps: df.Inertia(eps, 1.0),
 }
 
 INERTIA = "inertia, ρ = 0.97"
@@ -72,21 +72,21 @@ PROBLEMS = {
 #: Run only by name: Burgers in other metrics.
 FURTHER = {f"Burgers 30, D_s = {w:g}": one(study.burgers, 30, weight=w) for w in (0.45, 0.3, 0.1, 0.05)}
 
-#: Not looked at while the rule of `Inertia.auto` was made.
+#: Not looked at while the rule of `AutoInertia` was made.
 HELD_OUT = ("angles (C2)",)
 
 
 def rule(method: str, eps: float, case: study.Case) -> object:
     """The regularization of a method at ε for a problem."""
     if method == "random sparse":
-        return df.RandomSparse(max(1, case.problem.ansatz.size // 2), eps)
+        return df.regularization.RandomSparse(max(1, case.problem.ansatz.size // 2), eps)
     return METHODS[method](eps)
 
 
 def error(case: study.Case, regularization: object) -> float:
     """Relative L² error at the end; infinite when the run fails."""
     run = df.evolve(
-        case.problem, case.start, until=case.until, inertia=regularization, controller=df.Fixed(case.dt),
+        case.problem, case.start, until=case.until, regularization=regularization, controller=df.Fixed(case.dt),
         integrator=df.RK4, solver=study.Direct(),
     )  # fmt: skip
     state = case.start
@@ -112,7 +112,7 @@ def curves(name: str, methods: list[str], decades: np.ndarray) -> tuple[str, dic
     found = {
         method: [worst(cases, lambda case, m=method, e=eps: rule(m, e, case)) for eps in decades] for method in methods
     }
-    found["auto"] = [worst(cases, lambda case: df.Inertia.auto())]
+    found["auto"] = [worst(cases, lambda case: df.AutoInertia())]
     return table(name, cases[0], found, decades, time.perf_counter() - start), found
 
 
@@ -127,7 +127,7 @@ def table(name: str, case: study.Case, found: dict[str, list[float]], decades: n
     for method, errors in found.items():
         if method != "auto":
             lines.append(f"{method:>20}" + "".join(text(e) for e in errors) + text(min(errors)))
-    return "\n".join([*lines, f"{'Inertia.auto()':>20}" + text(found["auto"][0])])
+    return "\n".join([*lines, f"{'AutoInertia()':>20}" + text(found["auto"][0])])
 
 
 def figure(results: dict[str, dict[str, list[float]]], decades: np.ndarray, path: Path) -> None:
@@ -149,7 +149,7 @@ def figure(results: dict[str, dict[str, list[float]]], decades: np.ndarray, path
                 axis.loglog(
                     decades, errors, "o-" if "inertia" in method else "s--", color=color, ms=3, lw=1.2, label=method
                 )
-        axis.axhline(found["auto"][0], color="black", lw=1, ls=":", label="Inertia.auto()")
+        axis.axhline(found["auto"][0], color="black", lw=1, ls=":", label="AutoInertia()")
         axis.set_title(name, fontsize=9)
         axis.set_ylim(top=12)
         axis.tick_params(labelsize=7)
@@ -205,7 +205,7 @@ def main(argv: list[str] | None = None) -> dict[str, object]:
     figure(results, decades, options.out / "inertia_study.png")
     factors = {name: found["auto"][0] / min(found[INERTIA]) for name, found in results.items()}
     print(
-        "\nInertia.auto() over the best fixed ε:", ", ".join(f"{name} {factor:.2g}" for name, factor in factors.items())
+        "\nAutoInertia() over the best fixed ε:", ", ".join(f"{name} {factor:.2g}" for name, factor in factors.items())
     )
     summary: dict[str, object] = {
         "zero_crossing_ratio": None,

@@ -93,7 +93,7 @@ def row(name: str, eps: float, steps: int = 60) -> dict[str, Any]:
     Watched.notes, solver = [], Solver()
     list(df.evolve(
         problem, start, until=start.t + steps * dt, controller=df.Fixed(dt), integrator=df.RK4,
-        inertia=df.Inertia.per_step(eps, 0.97), solver=solver,
+        regularization=df.Inertia(eps, 0.97), solver=solver,
     ))  # fmt: skip
     notes = {key: np.array([note[key] for note in Watched.notes]) for key in Watched.notes[0]}
     near, taken = (notes["q"] > notes["target"]) & (notes["theta"] < 0.1), notes["taken"] > 0

@@ -25,8 +25,8 @@ from mpi4py import MPI
 from scipy.linalg import cho_factor, cho_solve, lstsq, qr, solve_triangular
 
 import dfpde as df
-from dfpde.ansatz.embedding import PeriodicEmbedding
-from dfpde.ansatz.network import Network
+from dfpde.ansatz.networks.embedding import PeriodicEmbedding
+from dfpde.ansatz.networks.network import Network
 from dfpde.leastsquares import LeastSquares, Solution
 
 COMM = MPI.COMM_SELF
@@ -73,7 +73,7 @@ def case(name: str, problem: df.Problem, start: df.State, dt: float, steps: int,
     timed, lstsq_jax, pieces = Timed(df.KSP()), jax_lstsq(), []
     run = df.evolve(
         problem, start, until=steps * dt, controller=df.Fixed(dt), integrator=df.RK4,
-        inertia=df.Inertia.per_step(eps, 0.97), solver=timed,
+        regularization=df.Inertia(eps, 0.97), solver=timed,
     )  # fmt: skip
     for _ in range(pairs):
         before = len(timed.seconds)

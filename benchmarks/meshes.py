@@ -20,9 +20,9 @@ from mpi4py import MPI
 from skfem.quadrature import get_quadrature
 
 import dfpde
-from dfpde import cells
-from dfpde.mesh import read_mesh
-from dfpde.quadrature import Quadrature
+from dfpde.domain import cells
+from dfpde.domain.mesh import read_mesh
+from dfpde.domain.quadrature import Quadrature
 
 
 def rules() -> None:

@@ -32,7 +32,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dfpde.ansatz.network import Network
+from dfpde.ansatz.networks.network import Network
 
 jax.config.update("jax_enable_x64", True)
 Run = Callable[[], Any]

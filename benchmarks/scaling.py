@@ -21,10 +21,10 @@ from common import allen_cahn, medians, peak_rss_gib, rates
 from mpi4py import MPI
 
 import dfpde as df
-from dfpde import environment
-from dfpde.ansatz.embedding import PeriodicEmbedding
-from dfpde.ansatz.network import Network
+from dfpde.ansatz.networks.embedding import PeriodicEmbedding
+from dfpde.ansatz.networks.network import Network
 from dfpde.leastsquares import LeastSquares, Nystrom
+from dfpde.parallel import environment
 
 
 def mixture(count: int, n: int, comm: MPI.Comm, storage: int) -> tuple[df.Problem, np.ndarray]:

@@ -40,7 +40,7 @@ def setting():
 def reference(problem_of, theta, directions, rule, steps):
     def end(c, start):
         run = df.evolve(
-            problem_of(c), df.State(0.0, start), until=UNTIL, inertia=rule, integrator=df.RK4, solver=df.Dense(),
+            problem_of(c), df.State(0.0, start), until=UNTIL, regularization=rule, integrator=df.RK4, solver=df.Dense(),
             controller=df.Fixed(UNTIL / steps),
         )  # fmt: skip
         return list(run)[-1].theta
@@ -61,7 +61,7 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true", help="one rule, fewer steps")
     quick = parser.parse_args(argv).quick
     steps = 5 if quick else 25
-    rules = {"per_step(1e-2, 0.97)": df.Inertia.per_step(1e-2, 0.97), "Tikhonov(1e-2)": df.Tikhonov(1e-2)}
+    rules = {"per_step(1e-2, 0.97)": df.Inertia(1e-2, 0.97), "Tikhonov(1e-2)": df.Tikhonov(1e-2)}
     if quick:
         rules.popitem()
     problem_of, theta, directions = setting()
@@ -71,8 +71,14 @@ def main(argv=None):
         for eta in (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5):
             derivatives.STEP = eta
             begin = time.process_time()
-            run = df.sensitivities(
-                problem_of, COEFFICIENTS, df.State(0.0, theta), directions, until=UNTIL, steps=steps, inertia=rule
+            run = df.diagnostics.sensitivities(
+                problem_of,
+                COEFFICIENTS,
+                df.State(0.0, theta),
+                directions,
+                until=UNTIL,
+                steps=steps,
+                regularization=rule,
             )
             found = list(run)[-1].derivative
             seconds = time.process_time() - begin

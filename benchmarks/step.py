@@ -21,8 +21,8 @@ from common import allen_cahn, allen_cahn_start, medians, peak_rss_gib, rates
 from mpi4py import MPI
 
 import dfpde as df
-from dfpde.ansatz.embedding import PeriodicEmbedding
-from dfpde.ansatz.network import Network
+from dfpde.ansatz.networks.embedding import PeriodicEmbedding
+from dfpde.ansatz.networks.network import Network
 
 COMM = MPI.COMM_SELF
 DT, RHO = 5e-3, 0.97
@@ -121,7 +121,7 @@ def compare(widths: tuple[int, ...], n: int, steps: int) -> dict[str, Any]:
         until=steps * DT,
         controller=df.Fixed(DT),
         integrator=df.RK4,
-        inertia=df.Inertia.per_step(eps, RHO),
+        regularization=df.Inertia(eps, RHO),
     )
 
     def advance(name: str, k: int) -> None:

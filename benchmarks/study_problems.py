@@ -230,7 +230,7 @@ def kuramoto_sivashinsky(comm=MPI.COMM_SELF) -> Case:
     )  # fmt: skip
 
 
-# -- not looked at while the rule of Inertia.auto was made ---------------------------------------------------------
+# -- not looked at while the rule of AutoInertia was made ---------------------------------------------------------
 class Angles(df.Ansatz):
     """u = sin θ_1 sin x + sin θ_2 cos x: the tangent collapses where cos θ_i = 0."""
 

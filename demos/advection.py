@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run, print, draw."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
-    with df.guard(comm):
+    with df.parallel.run(comm):
         until = 1.0 if options.quick else 2 * np.pi
         cells = (18, 9) if options.quick else (40, 16)
         cases = {

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run, print, draw."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
-    with df.guard(comm):
+    with df.parallel.run(comm):
         n, until = (30, 1.0) if options.quick else (50, 4.0)
         ansatz = df.PeriodicGaussianMixture.isotropic([2 * np.pi], n)
         quadrature = df.Quadrature.periodic((0, 2 * np.pi), 512, comm)

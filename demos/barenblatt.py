@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run, print, draw."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
-    with df.guard(comm):
+    with df.parallel.run(comm):
         n, until = (8, 1.0) if options.quick else (8, 3.0)
         quadrature = df.Quadrature.gauss((-8, 8), 400, 3, comm)
         line = np.linspace(-8, 8, 801)

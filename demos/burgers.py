@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run, print, draw."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
-    with df.guard(comm):
+    with df.parallel.run(comm):
         n, until = (20, 0.35) if options.quick else (20, 0.5)
         ansatz = df.PeriodicGaussianMixture.isotropic([2.0], n)
         quadrature = df.Quadrature.periodic((-1, 1), 512 if options.quick else 1024, comm)

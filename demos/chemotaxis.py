@@ -123,8 +123,8 @@ def run(
     """States of n and nodal values of c at the times."""
     problem, state, signal = model
     signals = Signals(space, eps, h)
-    how = {"inertia": df.Inertia.per_step(EPS * problem.norm(state.theta), 0.97)}
-    how |= {"controller": df.PI(rtol=rtol), "integrator": df.BogackiShampine}
+    how = {"regularization": df.Inertia(EPS * problem.norm(state.theta), 0.97)}
+    how |= {"controller": df.PI(rtol=rtol), "integrator": df.integrators.BogackiShampine}
     nodal = lambda state: problem.ansatz.value(state.theta, space.nodes.x)  # noqa: E731
     if eps == 0:
         signal["c"] = lambda t, n: signals.steady(n)[1]
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None, comm: MPI.Comm = MPI.COMM_WORLD) -> 
     parser.add_argument("--quick", action="store_true", help="the limit only, until t = 0.02, fewer Gaussians")
     parser.add_argument("--out", type=Path, default=ROOT / "out")
     options = parser.parse_known_args(argv)[0]  # what is left is PETSc's
-    with df.guard(comm):
+    with df.parallel.run(comm):
         return job(options, comm)
 
 

@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run, print, draw."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
-    with df.guard(comm):
+    with df.parallel.run(comm):
         dt = DT if options.quick else DT / 4
         runs: dict[str, list[Run]] = {}
         result: dict[str, Any] = {}
@@ -104,9 +104,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             runs[case.__name__] = []
             fixed = {"controller": df.Fixed(dt), "integrator": df.RK4}
             for name, choices in (
-                ("auto", {"inertia": regularization(options)}),
-                ("inertia", {"inertia": df.Inertia.per_step(EPS, RHO), **fixed}),
-                ("tikhonov", {"inertia": df.Tikhonov(EPS), **fixed}),
+                ("auto", {"regularization": regularization(options)}),
+                ("inertia", {"regularization": df.Inertia(EPS, RHO), **fixed}),
+                ("tikhonov", {"regularization": df.Tikhonov(EPS), **fixed}),
             ):
                 growth = -1.0 if case is sines else 0.0
                 run = march(problem, start, until, exact, options, outputs=40, growth=growth, **choices)

@@ -18,7 +18,7 @@ import numpy as np
 from mpi4py import MPI
 
 import dfpde as df
-from dfpde.diagnostics import Certificate
+from dfpde.diagnostics import ErrorBound
 from dfpde.leastsquares import Dense, LeastSquares, real_rows, root_weights
 
 Array = np.ndarray
@@ -52,7 +52,7 @@ class Run:
         ‖Φ(θ) − u‖ and ‖u‖ of the reference u at these times.
     seconds : float
     bounds : array or None
-        What the certificate says of ‖Φ(θ) − u‖, for linear problems.
+        What the error bound says of ‖Φ(θ) − u‖, for linear problems.
     """
 
     states: list[df.State]
@@ -112,7 +112,7 @@ def march(
     """Evolve to `until`, and compare with reference(t, x) -> (*shape, N) at `outputs` equal intervals.
 
     Norms of the error are those of the quadrature `where`, by default the problem's.  With `growth`, the one-sided
-    Lipschitz constant ℓ of a linear problem, a certificate of the error is accumulated over all accepted steps.
+    Lipschitz constant ℓ of a linear problem, a bound of the error is accumulated over all accepted steps.
     """
     q = problem.quadrature if where is None else where
     states, errors, norms, bounds = [], [], [], []
@@ -122,20 +122,20 @@ def march(
         states.append(state)
         errors.append(q.norm(problem.field(state, q.x).value - exact))
         norms.append(q.norm(exact))
-        bounds.append(certificate.bound if certificate else np.nan)
+        bounds.append(bound.bound if bound else np.nan)
 
-    certificate = None
+    bound = None
     if growth is not None:
         error = q.norm(problem.field(start, q.x).value - reference(start.t, q.x))
-        certificate = Certificate(problem, start, error, growth)
+        bound = ErrorBound(problem, start, error, growth)
     compare(start)
     begin, lost = time.perf_counter(), 0.0
     times = np.linspace(start.t, until, outputs + 1)[1:]
-    choices = {"inertia": regularization(options), "controller": df.PI(rtol=options.rtol)} | choices
+    choices = {"regularization": regularization(options), "controller": df.PI(rtol=options.rtol)} | choices
     for state in df.progress(accepted(problem, start, times, choices), until, q.comm):
         paused = time.perf_counter()
-        if certificate is not None:
-            certificate = certificate.after(state)
+        if bound is not None:
+            bound = bound.after(state)
         if state.t in times:
             compare(state)
         lost += time.perf_counter() - paused
@@ -156,7 +156,7 @@ def accepted(problem: df.Problem, state: df.State, times: Array, choices: dict[s
 
 def regularization(options: argparse.Namespace) -> Any:
     """The inertia a demo's options ask for."""
-    return df.Inertia.auto() if options.eps is None else df.Inertia.per_step(options.eps, options.rho)
+    return df.AutoInertia() if options.eps is None else df.Inertia(options.eps, options.rho)
 
 
 def fitted(

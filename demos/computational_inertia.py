@@ -92,12 +92,12 @@ class Sines(df.Ansatz):
         return np.sin(np.arange(1, self.size + 1)[:, None] * x[0])
 
 
-def sine_series(n: int, comm: MPI.Comm) -> tuple[df.Misfit, Array]:
+def sine_series(n: int, comm: MPI.Comm) -> tuple[df.learning.Misfit, Array]:
     """Fit of a sawtooth on a circle: L = L_min + π/2 |a − a*|², so every mode has the stiffness λ = π."""
     quadrature = df.Quadrature.periodic((0, 2 * np.pi), 2 * n + 2, comm)
     minimum = 1.0 / np.arange(1, n + 1)
     ansatz = Sines(n)
-    return df.Misfit(ansatz, quadrature, ansatz.value(minimum, quadrature.x)), minimum
+    return df.learning.Misfit(ansatz, quadrature, ansatz.value(minimum, quadrature.x)), minimum
 
 
 def oscillator(t: Array, mass: float, friction: float, stiffness: float) -> tuple[Array, Array]:
@@ -156,17 +156,17 @@ def stochastic(n: int, seeds: int, dt: float, comm: MPI.Comm) -> dict[float, Arr
 
 
 # -- the ledger of a time-dependent problem ------------------------------------------------------------------
-def ledger(rhs: Any, energy: df.Functional, steps: int, comm: MPI.Comm) -> dict[str, Array]:
+def ledger(rhs: Any, energy: df.diagnostics.Functional, steps: int, comm: MPI.Comm) -> dict[str, Array]:
     """The books of a run with mass 2 and friction 0.1."""
     ansatz = df.PeriodicGaussianMixture.isotropic((2 * np.pi,), 4)
     problem = df.Problem(ansatz, df.Quadrature.periodic((0, 2 * np.pi), 96, comm), rhs)
     theta = ansatz.pack(
         amplitudes=[0.8, -0.6, 0.7, -0.5], centers=[[0.3], [1.9], [3.4], [5.0]], scales=[1.1, 1.3, 1.0, 1.2]
     )
-    inertia = df.Inertia(2.0, 0.1)
-    books = df.EnergyLedger(problem, energy, inertia)
+    inertia = df.InertiaFromMass(2.0, 0.1)
+    books = df.diagnostics.EnergyLedger(problem, energy, inertia)
     for state in df.evolve(
-        problem, df.State(0.0, theta), until=4.0, inertia=inertia, controller=df.Fixed(4 / steps),
+        problem, df.State(0.0, theta), until=4.0, regularization=inertia, controller=df.Fixed(4 / steps),
         integrator=books.integrator(ContinuousInertia(RUNGE_KUTTA_4)),
     ):  # fmt: skip
         books.record(state)
@@ -176,11 +176,13 @@ def ledger(rhs: Any, energy: df.Functional, steps: int, comm: MPI.Comm) -> dict[
 def ledgers(steps: int, comm: MPI.Comm) -> dict[str, dict[str, Array]]:
     """Allen–Cahn with its energy; Burgers with that of its viscous part."""
     nu = 0.05
-    ginzburg_landau = df.Functional(
+    ginzburg_landau = df.diagnostics.Functional(
         lambda x, u: nu / 2 * u.gradient[0] ** 2 + (u.value**2 - 1) ** 2 / 4,
         lambda x, u: {(0,): u.value**3 - u.value, (1,): nu * u.gradient[0]},
     )
-    viscous = df.Functional(lambda x, u: nu / 2 * u.gradient[0] ** 2, lambda x, u: {(1,): nu * u.gradient[0]})
+    viscous = df.diagnostics.Functional(
+        lambda x, u: nu / 2 * u.gradient[0] ** 2, lambda x, u: {(1,): nu * u.gradient[0]}
+    )
     return {
         "Allen–Cahn": ledger(lambda t, x, u: nu * df.dx(u, 2) + u.value - u.value**3, ginzburg_landau, steps, comm),
         "Burgers": ledger(lambda t, x, u: nu * df.dx(u, 2) - u.value * df.dx(u), viscous, steps, comm),
@@ -226,7 +228,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run, print, draw."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
-    with df.guard(comm):
+    with df.parallel.run(comm):
         steps = 4_000 if options.quick else 1_000_000
         first = conserved(steps)
         second = damped(8, 0.02, comm)

@@ -21,7 +21,7 @@ from mpi4py import MPI
 import dfpde as df
 
 PERIOD = 2 * np.pi
-QUANTITIES = (df.Functional.linear(1.0, "mass"), df.Functional.squared_norm("energy"))
+QUANTITIES = (df.diagnostics.Functional.linear(1.0, "mass"), df.diagnostics.Functional.squared_norm("energy"))
 Array = np.ndarray
 
 
@@ -50,11 +50,11 @@ def setting(n: int, comm: MPI.Comm) -> tuple[df.Problem, df.State]:
 
 def run(problem: df.Problem, start: df.State, rule: Any, steps: int, until: float, keep: bool) -> dict[str, Any]:
     """One run: relative change of the quantities and relative error, at every step."""
-    held = df.Conserving(problem, QUANTITIES, rule, start)
+    held = df.constraints.Conserving(problem, QUANTITIES, rule, start)
     q = problem.quadrature
     rows = []
     for state in df.evolve(
-        problem, start, until=until, inertia=held if keep else rule,
+        problem, start, until=until, regularization=held if keep else rule,
         integrator=held.integrator(df.RK4) if keep else df.RK4, controller=df.Fixed(until / steps),
     ):  # fmt: skip
         reference = exact(state.t, q.x)
@@ -83,10 +83,10 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run, print, draw."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
-    with df.guard(comm):
+    with df.parallel.run(comm):
         n, until = (6, 0.4) if options.quick else (10, 0.9)
         problem, start = setting(n, comm)
-        rules = {"ρ = 0.97": df.Inertia.per_step(1e-3, 0.97), "Tikhonov": df.Tikhonov(1e-3)}
+        rules = {"ρ = 0.97": df.Inertia(1e-3, 0.97), "Tikhonov": df.Tikhonov(1e-3)}
         runs, result = {}, {"fit": start.error}
         for steps in (10, 40) if options.quick else (100, 1000):
             for name, rule in rules.items():

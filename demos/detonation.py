@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run, print, draw."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
-    with df.guard(comm):
+    with df.parallel.run(comm):
         n, until = (16, 1.0) if options.quick else (24, 2.0)
         part = df.PeriodicGaussianMixture.isotropic([2 * np.pi], n)
         ansatz = df.Stack(part, part, names=("eta", "lambda"))

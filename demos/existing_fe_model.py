@@ -112,7 +112,7 @@ def main(argv: Sequence[str] | None = None, comm: MPI.Comm = MPI.COMM_WORLD) -> 
     parser.add_argument("--quick", action="store_true", help="6 Gaussians, until t = 0.05")
     parser.add_argument("--out", type=Path, default=ROOT / "out")
     options = parser.parse_known_args(argv)[0]  # what is left is PETSc's
-    with df.guard(comm):
+    with df.parallel.run(comm):
         return job(options, comm)
 
 
@@ -139,8 +139,8 @@ def job(options: argparse.Namespace, comm: MPI.Comm) -> dict[str, Any]:
     element = df.ansatz.FiniteElement(basis)
     total = space.vector(skfem.LinearForm(lambda v, w: v))
     rows, fields, seconds = [], [], 0.0
-    how = {"inertia": df.Inertia.per_step(1e-2, 0.97), "controller": df.PI(rtol=3e-4)}
-    run = df.evolve(problem, start, until=until, times=times, integrator=df.BogackiShampine, **how)
+    how = {"regularization": df.Inertia(1e-2, 0.97), "controller": df.PI(rtol=3e-4)}
+    run = df.evolve(problem, start, until=until, times=times, integrator=df.integrators.BogackiShampine, **how)
     begin = time.process_time()
     for state, solution in zip(run, solutions, strict=True):
         seconds += time.process_time() - begin

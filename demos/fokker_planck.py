@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run, print, draw; the time series for ParaView is out/fokker_planck.pvd."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
-    with df.guard(comm):
+    with df.parallel.run(comm):
         (rings, each, until, outputs) = (1, 6, 0.15, 3) if options.quick else (1, 8, 1.0, 10)
         file = Path(__file__).resolve().parent.parent / "meshes" / "disk.msh"
         disk = df.read_mesh(file, comm)

@@ -1,6 +1,6 @@
 """Runs the whole gallery and prints one table: asked tolerance, true error, its bound, steps, rejections, seconds.
 
-Certified: the a posteriori bound of the error at the end, for linear problems (``dfpde.diagnostics.Certificate``).
+Certified: the a posteriori bound of the error at the end, for linear problems (``dfpde.diagnostics.ErrorBound``).
 
     python demos/gallery.py [--quick] [--rtol 1e-4] [--only burgers kdv] [options of the demos]
 

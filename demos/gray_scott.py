@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run, print, draw."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
-    with df.guard(comm):
+    with df.parallel.run(comm):
         folder = Path(__file__).resolve().parent
         saved = np.load(folder / "gray_scott.npz")
         times, points, values = saved["times"], saved["points"], saved["values"]

@@ -52,15 +52,15 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run, print, draw."""
     options = arguments(["--rtol", "1e-5", *(argv or [])], __doc__)
     comm = MPI.COMM_WORLD
-    with df.guard(comm):
+    with df.parallel.run(comm):
         until, limit = (0.3, 2e-2) if options.quick else (0.6, 1e-2)
         problem = df.Problem(mixture(4), df.Quadrature.periodic((-1, 1), 1024, comm), burgers)
         guess = problem.ansatz.pack(amplitudes=np.zeros(4), centers=equispaced(-1, 1, 4), scales=3.0)
         start = df.fit(problem, lambda x: cole_hopf(0, x), guess)
-        growing = df.Growing(lambda ansatz: mixture(ansatz.n + 1), candidates, limit, most=120)
-        choices = {"until": until, "inertia": regularization(options), "controller": df.PI(rtol=options.rtol)}
+        growing = df.evolution.Growing(lambda ansatz: mixture(ansatz.n + 1), candidates, limit, most=120)
+        choices = {"until": until, "regularization": regularization(options), "controller": df.PI(rtol=options.rtol)}
         fixed, _, _ = follow((problem, state) for state in df.evolve(problem, start, **choices))
-        grown, larger, last = follow(df.evolve_growing(problem, start, growing=growing, **choices))
+        grown, larger, last = follow(df.evolution.evolve_growing(problem, start, growing=growing, **choices))
         path = options.out / "growing.png"
         figure(path, comm, lambda shown: draw(shown, fixed, grown, larger, last), figsize=(11, 3.4))
         result = {

@@ -2,8 +2,9 @@
 
     minimize_ν  Σ_i (u(t_i, x_i; ν) − d_i)²      by scipy.optimize.least_squares,
 
-with the derivative of the run, ∂u/∂ν = J ∂θ/∂ν, from the tangent-linear model (`dfpde.sensitivities`), not from
-differences.  Data: the exact solution (Cole–Hopf, by Gauss–Hermite quadrature) for ν = 0.05 with 1 % noise.
+with the derivative of the run, ∂u/∂ν = J ∂θ/∂ν, from the tangent-linear model
+(`dfpde.diagnostics.sensitivities`), not from differences.
+Data: the exact solution (Cole–Hopf, by Gauss–Hermite quadrature) for ν = 0.05 with 1 % noise.
 """
 
 from __future__ import annotations
@@ -51,11 +52,11 @@ class Model:
     def __call__(self, nu: float) -> tuple[Array, Array]:
         """u at the sensors at both times, and ∂u/∂ν."""
         self.runs += 1
-        rule = df.Inertia.per_step(1e-3, 0.97)
+        rule = df.Inertia(1e-3, 0.97)
         values, slopes = [], []
         solver = df.Dense()  # few parameters
-        for found in df.sensitivities(
-            self.problem, [nu], self.start, until=TIMES[-1], steps=self.steps, inertia=rule, solver=solver
+        for found in df.diagnostics.sensitivities(
+            self.problem, [nu], self.start, until=TIMES[-1], steps=self.steps, regularization=rule, solver=solver
         ):
             if np.min(np.abs(np.array(TIMES) - found.state.t)) < 1e-9:
                 theta = found.state.theta
@@ -84,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run, print, draw."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
-    with df.guard(comm):
+    with df.parallel.run(comm):
         n, steps = (8, 40) if options.quick else (14, 100)
         sensors = np.linspace(-0.97, 0.97, 60)
         clean = np.concatenate([cole_hopf(TRUE, t, sensors) for t in TIMES])

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run, print, draw."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
-    with df.guard(comm):
+    with df.parallel.run(comm):
         until = 2.0 if options.quick else 6.0
         if not options.quick and options.eps is None:
             options.eps = 1e-2  # the automatic ε often ends in endless tiny steps at the overtaking (docs/gallery.md)

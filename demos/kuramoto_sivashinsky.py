@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run, print, draw."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
-    with df.guard(comm):
+    with df.parallel.run(comm):
         n, until = (16, 4.0) if options.quick else (20, 12.0)
         ansatz = df.PeriodicGaussianMixture.isotropic([LENGTH], n)
         quadrature = df.Quadrature.periodic((0, LENGTH), 256, comm)

@@ -9,7 +9,7 @@ Relative error after one period:
     packets              1      4       9       16
     ε = 1e-3 (default)   0.60   0.079   0.013   0.0083
     ε = 1e-4             0.60   0.078   0.011   0.0048
-    Inertia.auto         0.60   0.078   1.4     0.094
+    AutoInertia         0.60   0.078   1.4     0.094
 
 Automatic inertia loses the run with nine packets: its ε is too small where the lattice cannot hold the solution.
 """
@@ -97,7 +97,7 @@ def harmonic(rtol: float, periods: int, options: Any, comm: MPI.Comm) -> tuple[R
         exact,
         options,
         outputs=2 * periods,
-        inertia=df.Inertia.per_step(1e-6, options.rho),  # the tangent has full rank: ε only has to be small
+        regularization=df.Inertia(1e-6, options.rho),  # the tangent has full rank: ε only has to be small
         controller=df.PI(rtol=rtol),
     )
     return run, drifts(problem, run)
@@ -121,8 +121,8 @@ def anharmonic(side: int, reference: SplitStep, options: Any, comm: MPI.Comm) ->
     problem = df.Problem(packets, grid(comm), equation(potential))
     start = df.fit(problem, initial, guess)
     until, outputs = reference.interval * (len(reference.saved) - 1), len(reference.saved) - 1
-    inertia = df.Inertia.per_step(options.eps or 1e-3, options.rho)
-    run = march(problem, start, until, reference, options, outputs, inertia=inertia)
+    inertia = df.Inertia(options.eps or 1e-3, options.rho)
+    run = march(problem, start, until, reference, options, outputs, regularization=inertia)
     return run, drifts(problem, run)
 
 
@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run, print, draw."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
-    with df.guard(comm):
+    with df.parallel.run(comm):
         periods, sides, until = (1, (1, 2), PERIOD / 4) if options.quick else (10, (1, 2, 3, 4), PERIOD)
         tolerances = (1e-4, 1e-6) if options.quick else (1e-4, 1e-6, 1e-8)
         exact_runs = {rtol: harmonic(rtol, periods, options, comm) for rtol in tolerances}

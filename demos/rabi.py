@@ -95,7 +95,7 @@ def scan(
     say(f"{'ε':>9}  {'inertia':>9}  {'Tikhonov':>9}")
     for eps in epsilons:
         for name, rho in (("inertia", 1.0), ("Tikhonov", 0.0)):
-            how = {"inertia": df.Inertia.per_step(eps, rho), "controller": df.Fixed(until / steps)}
+            how = {"regularization": df.Inertia(eps, rho), "controller": df.Fixed(until / steps)}
             state = final(problem, start, until, integrator=df.RK4, **how)
             table[name].append(math.inf if state is None else error(problem, state))
         say(f"{eps:9.1e}  {table['inertia'][-1]:9.2e}  {table['Tikhonov'][-1]:9.2e}")
@@ -109,7 +109,7 @@ def main(argv: Sequence[str] | None = None, comm: MPI.Comm = MPI.COMM_WORLD) -> 
     parser.add_argument("--out", type=Path, default=ROOT / "out")
     parser.add_argument("--quick", action="store_true", help="a fifth of a turn and two values of ε")
     options = parser.parse_known_args(argv)[0]  # what is left is PETSc's
-    with df.guard(comm):
+    with df.parallel.run(comm):
         return job(options, comm)
 
 
@@ -166,7 +166,7 @@ def adaptive(
     """Adaptive steps at rtol 1e-6 with pictures for ParaView; rows t, error, defect, energy, a₁, a₂."""
     writer = ParaViewWriter(options.out / "rabi", mesh)
     times = np.linspace(start.t, until, 21 if options.quick else 101)[1:]
-    how = {"inertia": df.Inertia.auto(1e-6), "controller": df.PI(rtol=1e-6)}
+    how = {"regularization": df.AutoInertia(1e-6), "controller": df.PI(rtol=1e-6)}
     states = df.evolve(problem, start, until=until, times=times, **how)
     history, state = [], start
     for count, state in enumerate(progress(chain([start], states), until, comm)):

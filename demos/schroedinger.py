@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run, print, draw."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
-    with df.guard(comm):
+    with df.parallel.run(comm):
         n, until = (3, 1.0) if options.quick else (5, 3.0)
         ansatz = df.WavePackets(1, n)
         quadrature = df.Quadrature.gauss((-7, 7), 60, 7, comm)

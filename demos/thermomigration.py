@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None, comm: MPI.Comm = MPI.COMM_WORLD) -> 
     parser.add_argument("--quick", action="store_true", help="coarse mesh, until t = 0.05")
     parser.add_argument("--out", type=Path, default=ROOT / "out")
     options = parser.parse_known_args(argv)[0]  # what is left is PETSc's
-    with df.guard(comm):
+    with df.parallel.run(comm):
         return job(options, comm)
 
 
@@ -118,7 +118,7 @@ def job(options: argparse.Namespace, comm: MPI.Comm) -> dict[str, Any]:
         return float(w.integrate((1 + ansatz.value(state.theta, x)) / 2))
 
     times = until * np.arange(1, 9) / 8
-    how = {"inertia": df.Inertia.per_step(1e-3, 0.97), "controller": df.PI(rtol=1e-4)}
+    how = {"regularization": df.Inertia(1e-3, 0.97), "controller": df.PI(rtol=1e-4)}
     states = [start, *df.evolve(problem, start, until=until, times=times, **how)]
     volumes, t = np.array([volume(state) for state in states]), np.array([state.t for state in states])
     places = np.array([ansatz.unpack(state.theta)["centers"][:, 0] for state in states])

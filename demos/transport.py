@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run, print, draw."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
-    with df.guard(comm):
+    with df.parallel.run(comm):
         n, until, points = (9, 0.2, 48) if options.quick else (16, 0.4, 80)
         ansatz = df.PeriodicGaussianMixture.diagonal([2.0, 2.0], n)
         quadrature = df.Quadrature.periodic([(-1, 1)] * 2, points, comm)

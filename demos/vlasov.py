@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run, print, draw."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
-    with df.guard(comm):
+    with df.parallel.run(comm):
         n, until, points = (4, 0.5, 40) if options.quick else (4, 1.0, 60)
         ansatz = df.GaussianMixture.full(2, n)
         quadrature = df.Quadrature.gauss([(-1, 1)] * 2, points // 2, 3, comm)

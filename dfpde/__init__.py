@@ -1,78 +1,59 @@
 """dfpde: Dirac–Frenkel dynamics with inertia for nonlinearly parametrized solutions of evolution equations.
 
     u_t = f(t, u),   u = Φ(θ),   θ̇ = argmin_v ‖J v − f‖² + ε² ‖v − ρ a‖²,   a the velocity before
+
+Names are imported when they are first used (PEP 562), so that ``python -m dfpde info`` works where PETSc or MPI do not.
 """
 
-import sys
-
-if sys.argv[:1] != ["-m"]:  # `python -m dfpde info` must work where PETSc or MPI do not, so it starts with nothing
-    from .ansatz import (
-        Ansatz,
-        Autodiff,
-        FiniteElement,
-        Frozen,
-        GaussianMixture,
-        Known,
-        Masked,
-        Network,
-        Periodic,
-        PeriodicEmbedding,
-        PeriodicGaussianMixture,
-        Polynomial,
-        Product,
-        Stack,
-        Sum,
-        Symmetric,
-        TorchFunction,
-        Transform,
-        WavePackets,
-        check_ansatz,
-    )
-    from .calculus import Field, div, dot, dx, grad, laplacian
-    from .collective import agree, finite, guard, together
-    from .diagnostics import Conserving, EnergyLedger, Functional, check_epsilon, sensitivities, spectrum
-    from .errors import DfpdeError
-    from .evolution import (
-        PI,
-        PID,
-        RK4,
-        ROS2,
-        SDIRK2,
-        SDIRK4,
-        BogackiShampine,
-        DormandPrince,
-        Euler,
-        Event,
-        Fixed,
-        Growing,
-        Heun,
-        ImplicitEuler,
-        ImplicitMidpoint,
-        RadauIIA,
-        State,
-        evolve,
-        evolve_growing,
-    )
-    from .fit import fit
-    from .inertia import Inertia, Tikhonov
-    from .io import ParaViewWriter, RunManifest, load, progress, save
-    from .learning import Misfit, Newtonian, gauss_newton_flow, learn
-    from .leastsquares import KSP, Dense
-    from .mesh import Mesh, read_mesh
-    from .problem import Dirichlet, Problem
-    from .quadrature import Quadrature
-    from .regularizations import Onsager, RandomSparse, TruncatedSVD
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "KSP", "PI", "PID", "RK4", "ROS2", "SDIRK2", "SDIRK4", "Ansatz", "Autodiff", "BogackiShampine", "Conserving",
-    "Dense", "DfpdeError", "Dirichlet", "DormandPrince", "EnergyLedger", "Euler", "Event", "Field", "FiniteElement",
-    "Fixed", "Frozen", "Functional", "GaussianMixture", "Growing", "Heun", "ImplicitEuler", "ImplicitMidpoint",
-    "Inertia", "Known", "Masked", "Mesh", "Misfit", "Network", "Newtonian", "Onsager", "ParaViewWriter", "Periodic",
-    "PeriodicEmbedding", "PeriodicGaussianMixture", "Polynomial", "Problem", "Product", "Quadrature", "RadauIIA",
-    "RandomSparse", "RunManifest", "Stack", "State", "Sum", "Symmetric", "Tikhonov", "TorchFunction", "Transform",
-    "TruncatedSVD", "WavePackets", "agree", "check_ansatz", "check_epsilon", "div", "dot", "dx", "evolve",
-    "evolve_growing", "finite", "fit", "gauss_newton_flow", "grad", "guard", "laplacian", "learn", "load", "progress",
-    "read_mesh", "save", "sensitivities", "spectrum", "together",
-]
+#: Module or package -> the public names that come from it.
+_HOMES = {
+    "ansatz": "Ansatz FiniteElement GaussianMixture JaxFunction Network PeriodicEmbedding PeriodicGaussianMixture "
+    "Product Stack Sum TorchFunction WavePackets check_ansatz",
+    "calculus": "Field div dot dx grad laplacian",
+    "conditions": "Dirichlet",
+    "domain": "Mesh Quadrature read_mesh",
+    "errors": "DfpdeError",
+    "evolution": "DormandPrince Event Fixed PI RK4 State evolve",
+    "fitting": "fit",
+    "io": "ParaViewWriter load progress save",
+    "leastsquares": "KSP Dense",
+    "problem": "Problem",
+    "regularization": "AutoInertia Inertia InertiaFromMass Tikhonov",
+}
+
+#: Namespaces: ``df.integrators.SDIRK4``.
+_NAMESPACES = {
+    "ansatz": "ansatz",
+    "constraints": "constraints",
+    "diagnostics": "diagnostics",
+    "evolution": "evolution",
+    "fem": "fem",
+    "integrators": "evolution.integrators",
+    "io": "io",
+    "learning": "learning",
+    "parallel": "parallel",
+    "regularization": "regularization",
+}
+
+_NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}
+__all__ = sorted([*_NAMES, *_NAMESPACES])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        value = getattr(importlib.import_module(f".{_NAMES[name]}", __name__), name)
+    elif name in _NAMESPACES:
+        value = importlib.import_module(f".{_NAMESPACES[name]}", __name__)
+    else:
+        raise AttributeError(f"dfpde has no name {name!r}; dir(dfpde) lists the public ones")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__doc__", "__version__"]

@@ -57,7 +57,7 @@ class Field:
     def evaluated(cls, ansatz: Differentiable, theta: Array, x: Array, alphas: Sequence[Alpha]) -> Field:
         """u with derivatives ∂^alpha u and the tangent, from one pass over the points."""
         values, tangent = ansatz.evaluate(theta, x, alphas)
-        return cls(ansatz, theta, x, {**dict(zip(alphas, map(fixed, values), strict=True)), "tangent": tangent})
+        return cls(ansatz, theta, x, {**dict(zip(alphas, map(read_only, values), strict=True)), "tangent": tangent})
 
     @property
     def tangent(self) -> Array | None:
@@ -71,7 +71,7 @@ class Field:
 
     def _keep(self, key: Any, make: Callable[[], Array]) -> Array:
         if key not in self._kept:
-            self._kept[key] = fixed(make())
+            self._kept[key] = read_only(make())
         return self._kept[key]
 
     def _partials(self, alphas: Sequence[Alpha]) -> list[Array]:
@@ -80,14 +80,14 @@ class Field:
         missing = [alpha for alpha in dict.fromkeys(alphas) if alpha not in self._kept]
         if missing:
             found = self.ansatz.derivatives(self.theta, self.x, missing)
-            self._kept.update(zip(missing, map(fixed, found), strict=True))
+            self._kept.update(zip(missing, map(read_only, found), strict=True))
         return [self._kept[alpha] for alpha in alphas]
 
     @property
     def value(self) -> Array:
         """u(x_k), shape (*shape, N)."""
         if self.ansatz.one_pass:
-            return self._partials([unit(self.ansatz.dim)])[0]
+            return self._partials([multi_index(self.ansatz.dim)])[0]
         return self._keep("value", lambda: self.ansatz.value(self.theta, self.x))
 
     @property
@@ -190,7 +190,7 @@ def dot(a: Array, b: Array) -> Array:
     return total
 
 
-def fixed(values: Array) -> Array:
+def read_only(values: Array) -> Array:
     """A read-only view: who writes to what a field keeps would change it for all that ask later."""
     view = np.asarray(values).view()
     view.flags.writeable = False
@@ -199,20 +199,20 @@ def fixed(values: Array) -> Array:
 
 def gradient_alphas(dim: int) -> list[Alpha]:
     """Multi-indices of ∇u."""
-    return [unit(dim, i) for i in range(dim)]
+    return [multi_index(dim, i) for i in range(dim)]
 
 
 def hessian_alphas(dim: int) -> list[Alpha]:
     """Multi-indices of ∇∇u, row by row."""
-    return [unit(dim, i, j) for i in range(dim) for j in range(dim)]
+    return [multi_index(dim, i, j) for i in range(dim) for j in range(dim)]
 
 
 def laplacian_alphas(dim: int) -> list[Alpha]:
     """Multi-indices whose sum is Δu."""
-    return [unit(dim, i, i) for i in range(dim)]
+    return [multi_index(dim, i, i) for i in range(dim)]
 
 
-def unit(dim: int, *axes: int) -> Alpha:
+def multi_index(dim: int, *axes: int) -> Alpha:
     """Multi-index of the partial derivative along the given axes: ``unit(2, 0, 0) == (2, 0)``."""
     alpha = [0] * dim
     for axis in axes:

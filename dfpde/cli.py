@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from . import __version__, environment, launch
+from . import __version__
 from .errors import DfpdeError
+from .parallel import environment, launch
 
 if TYPE_CHECKING:
-    from .mesh_raw import RawMesh
+    from .domain.raw import RawMesh
 
 
 class Parser(argparse.ArgumentParser):
@@ -93,7 +94,8 @@ def _mpirun(arguments: argparse.Namespace) -> int:
 
 
 def _check_mesh(arguments: argparse.Namespace) -> int:
-    from . import mesh_check, mesh_file  # only here: the other commands must run without scikit-fem
+    from .domain import check as mesh_check  # only here: the other commands must run without scikit-fem
+    from .domain import file as mesh_file
 
     if launch.rank_of_launch() > 0:
         return 0
@@ -109,7 +111,7 @@ def _check_mesh(arguments: argparse.Namespace) -> int:
 
 
 def _describe(path: Path, raw: RawMesh) -> bool:
-    from .mesh_check import check_mesh
+    from .domain.check import check_mesh
 
     print(f"{path}: {raw.dim}D, {raw.cells.shape[1]} {raw.cell_type} cells, {raw.points.shape[1]} vertices")
     print(f"boundaries: {', '.join(raw.boundaries) or '-'}; subdomains: {', '.join(raw.subdomains) or '-'}")
@@ -122,7 +124,7 @@ def _describe(path: Path, raw: RawMesh) -> bool:
 
 
 def _save(path: Path, raw: RawMesh) -> None:
-    from .mesh_raw import locate_facets
+    from .domain.raw import locate_facets
 
     mesh = raw.mesh_type(raw.points[: raw.dim], raw.cells, sort_t=False).with_subdomains(dict(raw.subdomains))
     named = {name: mesh.t2f[place, cell] for name, (cell, place) in locate_facets(raw).items()}

@@ -11,7 +11,7 @@ from collections.abc import Callable, KeysView
 from dataclasses import dataclass, replace
 from dataclasses import field as attribute
 from functools import cached_property, partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from mpi4py import MPI
@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from .ansatz.base import Alpha, Ansatz
 from .calculus import Field
-from .collective import together
-from .errors import ParameterError, ShapeError
+from .conditions import Condition
+from .domain.quadrature import Quadrature
+from .errors import ShapeError
 from .leastsquares import DenseRows, MatrixFreeRows, Products, Rows, SparseRows, Tangent, real_rows, root_weights
 from .leastsquares.events import RHS, TANGENT
-from .quadrature import Quadrature
+from .parallel.collective import collective_errors
 
 Array = NDArray[Any]
 Rhs = Callable[[float, Array, Field], Array]
@@ -62,67 +63,6 @@ class StageSystem:
     theta: Array | None = None
     values: Callable[[Array], Array] | None = None
     field: Field | None = None
-
-
-class Condition(Protocol):
-    """Further rows √w (B J v − g) of the least-squares system, for example a boundary condition."""
-
-    def rows(self, t: float, theta: Array, ansatz: Ansatz) -> tuple[Rows, Array]:
-        """Local block √w B J and local right-hand side √w g; no communication."""
-        ...
-
-
-def rate(
-    g: Callable[[float, Array], Array], g_t: Callable[[float, Array], Array] | None, t: float, x: Array,
-    shape: tuple[int, ...],
-) -> Array:  # fmt: skip
-    """∂g/∂t at the points of a boundary: g_t, or a central difference of g."""
-    if g_t is not None:
-        return np.broadcast_to(g_t(t, x), shape)
-    h = 1e-5 * max(1.0, abs(t))
-    return np.asarray((np.broadcast_to(g(t + h, x), shape) - g(t - h, x)) / (2 * h))
-
-
-@dataclass(frozen=True, eq=False)
-class Dirichlet:
-    """u = g(t, x) at the points of a (boundary) quadrature, imposed weakly.
-
-    Rows √(γ w) (J v − g_t + α (Φ(θ) − g)): the boundary value follows ġ, and an error in it decays at the rate α
-    (Baumgarte 1972).
-
-    Parameters
-    ----------
-    quadrature : Quadrature
-        Points on the boundary, `Quadrature.boundary(mesh, name, order)`.
-    g : callable
-        (t, x) -> (*shape, N).
-    weight : float
-        γ, relative weight against the interior rows, in units of length (boundary measure against volume).
-    decay : float
-        α ≥ 0, a rate.
-    g_t : callable or None
-        (t, x) -> ∂g/∂t; None takes a central difference of g with a step of 1e-5 · max(1, |t|) (error about 1e-10).
-    """
-
-    quadrature: Quadrature
-    g: Callable[[float, Array], Array]
-    weight: float = 1.0
-    decay: float = 0.0
-    g_t: Callable[[float, Array], Array] | None = None
-
-    def __post_init__(self) -> None:
-        if not (self.weight > 0 and self.decay >= 0):
-            raise ParameterError(f"weight = {self.weight}, decay = {self.decay}", "weight > 0 and decay >= 0")
-
-    def rows(self, t: float, theta: Array, ansatz: Ansatz) -> tuple[Rows, Array]:
-        """See `Condition`."""
-        x, shape = self.quadrature.x, (*ansatz.shape, self.quadrature.x.shape[1])
-        target = rate(self.g, self.g_t, t, x, shape)
-        if self.decay:
-            target = target - self.decay * (ansatz.value(theta, x) - self.g(t, x))
-        root = root_weights(self.weight * self.quadrature.w, ansatz.shape, ansatz.dtype)
-        rhs = real_rows(np.asarray(target, dtype=ansatz.dtype))
-        return DenseRows(real_rows(ansatz.tangent(theta, x), 1), root), root * rhs
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +152,7 @@ class Problem:
 
     def tangent(self, theta: Array) -> Tangent:
         """√W J(θ) alone, without conditions; collective in its errors."""
-        with together(self.comm):
+        with collective_errors(self.comm):
             block = field_rows(self.ansatz, theta, self.points, self._root, self.storage)
         return Tangent((block,), self.comm)
 
@@ -226,7 +166,7 @@ class Problem:
         Exception
             Whatever f or the ansatz raises on some rank, on all ranks.
         """
-        with together(self.comm):
+        with collective_errors(self.comm):
             field = self.stage_field(theta) if field is None else field
             with RHS:
                 f = self._evaluate(t, field)

@@ -56,7 +56,7 @@ def mpirun() -> Callable[..., CompletedProcess[str]]:
 
     Returns the completed process with its text output; raises ``subprocess.TimeoutExpired`` once all ranks are ended.
     """
-    from dfpde.launch import run_ranks
+    from dfpde.parallel.launch import run_ranks
 
     def run(n: int, args: str | Path | Sequence[str | Path], timeout: float = 120.0) -> CompletedProcess[str]:
         words = [args] if isinstance(args, str | Path) else args

@@ -11,7 +11,7 @@ import numpy as np
 import skfem
 from skfem.io.meshio import HEX_MAPPING
 
-from dfpde import mesh_raw
+from dfpde.domain import raw as mesh_raw
 
 KINDS = tuple(mesh_raw.MESH_TYPES)
 # Q(k) or P(k) composed with the map F of a cell, times det J, lies in the reference space of this degree

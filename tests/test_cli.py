@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from dfpde import Quadrature, environment, launch, read_mesh
+from dfpde import Quadrature, read_mesh
 from dfpde.cli import main
+from dfpde.parallel import environment, launch
 
 
 def dfpde(*words, **variables):

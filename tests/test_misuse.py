@@ -36,7 +36,7 @@ def problem(rhs=lambda t, x, u: -u.value, ansatz=ANSATZ):
 
 def run(this=None, state=None, **how):
     start = df.State(0.0, THETA) if state is None else state
-    how = {"until": 0.1, "inertia": df.Tikhonov(1e-6), "controller": df.Fixed(0.05)} | how
+    how = {"until": 0.1, "regularization": df.Tikhonov(1e-6), "controller": df.Fixed(0.05)} | how
     return list(df.evolve(this or problem(), start, **how))
 
 
@@ -56,8 +56,8 @@ CASES = {
         MissingDerivative,
         lambda: run(problem(lambda t, x, u: df.dx(u, 2), Bare()), df.State(0.0, np.ones(1))),
     ),
-    "no regularization": (ParameterError, lambda: df.Inertia(mass=0.0)),
-    "ρ above 1": (ParameterError, lambda: df.Inertia.per_step(1e-3, 1.5)),
+    "no regularization": (ParameterError, lambda: df.InertiaFromMass(mass=0.0)),
+    "ρ above 1": (ParameterError, lambda: df.Inertia(1e-3, 1.5)),
     "negative tolerance": (ParameterError, lambda: df.PI(rtol=-1e-6)),
     "final time in the past": (ParameterError, lambda: run(until=-1.0)),
     "output times out of order": (ParameterError, lambda: run(times=[0.1, 0.05])),

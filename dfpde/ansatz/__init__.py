@@ -1,30 +1,30 @@
 """Ansätze: parameters θ and points x ↦ a field, its derivatives and its tangent."""
 
-from .activations import Gaussian, Rational, Sine, Softplus, Swish, Tanh
-from .autodiff import Autodiff
-from .base import Ansatz, unit
+from .autodiff.jax_function import JaxFunction
+from .autodiff.torch_function import TorchFunction
+from .base import Ansatz, multi_index
 from .check import AnsatzReport, check_ansatz
-from .compose import Product, Sum
-from .embedding import PeriodicEmbedding
+from .composites.compose import Product, Sum
+from .composites.known import Known, Polynomial
+from .composites.stack import Stack
+from .composites.symmetry import Periodic, Symmetric
+from .composites.transform import Frozen, Masked, Transform, exp, softplus, square
 from .finite_element import FiniteElement
-from .gaussian import GaussianMixture, PeriodicGaussianMixture
 from .grow import change, insert, remove
-from .known import Known, Polynomial
-from .network import Network
-from .stack import Stack
-from .symmetry import Periodic, Symmetric
-from .torch_function import TorchFunction
-from .transform import Frozen, Masked, Transform, exp, softplus, square
-from .wavepacket import WavePackets
+from .mixtures.gaussian import GaussianMixture, PeriodicGaussianMixture
+from .mixtures.wavepacket import WavePackets
+from .networks.activations import Gaussian, Rational, Sine, Softplus, Swish, Tanh
+from .networks.embedding import PeriodicEmbedding
+from .networks.network import Network
 
 __all__ = [
     "Ansatz",
     "AnsatzReport",
-    "Autodiff",
     "FiniteElement",
     "Frozen",
     "Gaussian",
     "GaussianMixture",
+    "JaxFunction",
     "Known",
     "Masked",
     "Network",
@@ -48,8 +48,8 @@ __all__ = [
     "check_ansatz",
     "exp",
     "insert",
+    "multi_index",
     "remove",
     "softplus",
     "square",
-    "unit",
 ]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..calculus import Alpha as Alpha
 from ..calculus import gradient_alphas, hessian_alphas, laplacian_alphas
-from ..calculus import unit as unit
+from ..calculus import multi_index as multi_index
 from ..errors import MissingDerivative, ShapeError
 
 Array = NDArray[Any]
@@ -209,6 +209,6 @@ class Ansatz(ABC):
     def _missing(self, what: str, method: str) -> MissingDerivative:
         return MissingDerivative(
             f"{type(self).__name__} does not provide {what}",
-            f"implement {type(self).__name__}.{method}, write the ansatz with dfpde.Autodiff (all derivatives), or use "
-            "a weak form that needs fewer derivatives",
+            f"implement {type(self).__name__}.{method}, write the ansatz with dfpde.JaxFunction (all derivatives), or "
+            "use a weak form that needs fewer derivatives",
         )

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import AnsatzError, MissingDerivative
-from .base import Alpha, Ansatz, Array, unit
+from .autodiff.richardson import slope
+from .base import Alpha, Ansatz, Array, multi_index
 from .multiindex import multi_indices
-from .richardson import slope
 
 
 @dataclass(frozen=True)
@@ -270,7 +270,7 @@ class _Bench:
         return np.stack([self._slope(function, axis) for axis in range(self.ansatz.dim)])
 
     def _slope(self, function: Callable[[Array, Array], Array], axis: int) -> Array:
-        e = np.array(unit(self.ansatz.dim, axis), float)[:, None]
+        e = np.array(multi_index(self.ansatz.dim, axis), float)[:, None]
         return slope(lambda s: function(self.theta, self.x + s * e), self.step)
 
     def _try(self, name: str, *alpha: Alpha) -> Array | None:

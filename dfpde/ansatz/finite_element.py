@@ -11,8 +11,8 @@ from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
 from ..errors import ParameterError
-from .base import Alpha, Ansatz, Array, unit
-from .exponential import check_alpha
+from .base import Alpha, Ansatz, Array, multi_index
+from .mixtures.exponential import check_alpha
 
 NEAREST = 12  # cells tried by distance of their centroids before all cells are searched
 KEPT = 8  # sets of points whose matrices are remembered
@@ -54,14 +54,14 @@ class FiniteElement(Ansatz):
         self._located: OrderedDict[bytes, tuple[Array, Array, dict[Alpha, csr_array]]] = OrderedDict()
 
     def value(self, theta: Array, x: Array) -> Array:
-        return self.derivative(theta, x, unit(self.dim))
+        return self.derivative(theta, x, multi_index(self.dim))
 
     def tangent(self, theta: Array, x: Array) -> Array:
-        return self.tangent_derivative(theta, x, unit(self.dim))
+        return self.tangent_derivative(theta, x, multi_index(self.dim))
 
     def sparse_tangent(self, theta: Array, x: Array, alpha: Alpha | None = None) -> csr_array:
         """∂^alpha φ_j(x_k), shape (m N, p): rows of the first component, then the next; kept, not to be written to."""
-        return self._matrix(self.check_points(x), unit(self.dim) if alpha is None else check_alpha(self, alpha))
+        return self._matrix(self.check_points(x), multi_index(self.dim) if alpha is None else check_alpha(self, alpha))
 
     def derivative(self, theta: Array, x: Array, alpha: Alpha) -> Array:
         matrix = self.sparse_tangent(theta, x, alpha)

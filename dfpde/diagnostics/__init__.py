@@ -1,14 +1,26 @@
-"""Instruments: error certificate, energy ledger, spectrum of the tangent, conserved quantities, sensitivities."""
+"""Instruments: error bound, energy ledger, spectrum of the tangent, conserved quantities, sensitivities."""
 
-from .certificate import Certificate, growth_rate
-from .conserved import Conserving
-from .derivatives import Sensitivity, sensitivities
-from .functional import Functional
+from ..constraints.conserved import Conserving
+from ..constraints.nullspace import NullSpace
+from ..functional import Functional
+from .error_bound import ErrorBound, growth_rate
 from .ledger import EnergyLedger, Entry
-from .nullspace import NullSpace
-from .spectrum import EpsilonReport, EpsilonWarning, Spectrum, check_epsilon, spectrum
+from .sensitivity import Sensitivity, sensitivities
+from .spectra import EpsilonReport, EpsilonWarning, Spectrum, check_epsilon, spectrum
 
 __all__ = [
-    "Certificate", "Conserving", "EnergyLedger", "Entry", "EpsilonReport", "EpsilonWarning", "Functional", "NullSpace",
-    "Sensitivity", "Spectrum", "check_epsilon", "growth_rate", "sensitivities", "spectrum",
+    "Conserving",
+    "EnergyLedger",
+    "Entry",
+    "EpsilonReport",
+    "EpsilonWarning",
+    "ErrorBound",
+    "Functional",
+    "NullSpace",
+    "Sensitivity",
+    "Spectrum",
+    "check_epsilon",
+    "growth_rate",
+    "sensitivities",
+    "spectrum",
 ]

@@ -10,6 +10,7 @@ equation.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,10 +22,10 @@ from ..errors import ParameterError
 from ..evolution.continuous import ContinuousInertia
 from ..evolution.explicit import ExplicitRungeKutta, Step, Wrapped
 from ..evolution.state import State
-from ..inertia import Inertia, PerStep, Regularization, StageContext, Velocity
+from ..functional import Functional, stage_gradients, values
 from ..leastsquares import Solver
 from ..problem import Problem, StageSystem
-from .functional import Functional, stage_gradients, values
+from ..regularization.rule import Anchored, Regularization, StageContext, Velocity
 
 Array = NDArray[Any]
 Scheme = ExplicitRungeKutta | ContinuousInertia
@@ -68,16 +69,16 @@ class EnergyLedger:
     problem : Problem
     potential : Functional
         E.
-    inertia : Inertia or PerStep
-        The regularization of the run: its mass and friction.  `PerStep` (and `Tikhonov`) has μ = ε² ρ τ and
+    regularization : Inertia, InertiaFromMass or Tikhonov
+        The regularization of the run: its mass and friction.  `Inertia` (and `Tikhonov`) has μ = ε² ρ τ and
         κ = ε² (1 − ρ), τ the time between solves: constant only with fixed steps.
 
     Examples
     --------
     ::
 
-        ledger = EnergyLedger(problem, energy, inertia)
-        for state in df.evolve(..., inertia=inertia, integrator=ledger.integrator(df.RK4)):
+        ledger = EnergyLedger(problem, energy, rule)
+        for state in df.evolve(..., regularization=rule, integrator=ledger.integrator(df.RK4)):
             ledger.record(state)
         ledger.entries[-1].drift
 
@@ -94,12 +95,12 @@ class EnergyLedger:
     the scheme.
     """
 
-    def __init__(self, problem: Problem, potential: Functional, inertia: Inertia | PerStep) -> None:
-        if not isinstance(inertia, Inertia | PerStep):
-            raise ParameterError(f"no mass and friction in {inertia}", "dfpde.Inertia, Inertia.per_step or Tikhonov")
+    def __init__(self, problem: Problem, potential: Functional, regularization: Anchored) -> None:
+        if not isinstance(regularization, Anchored):
+            raise ParameterError(f"no mass and friction in {regularization}", "Inertia, InertiaFromMass or Tikhonov")
         self.problem = problem
         self.potential = potential
-        self.inertia = inertia
+        self.regularization = regularization
         self._books: list[Entry] = []
         self._totals = np.zeros(3)
         self._pending: tuple[int, Array, Array, float] | None = None
@@ -147,10 +148,10 @@ class EnergyLedger:
 
     # -- pieces ----------------------------------------------------------------------------------------------
     def _coefficients(self, tau: float) -> tuple[float, float]:
-        if isinstance(self.inertia, Inertia):
-            return self.inertia.mass, self.inertia.friction
-        eps2, rho = self.inertia.eps**2, self.inertia.rho
-        return (eps2 * rho * tau if rho else 0.0), eps2 * (1 - rho)
+        if not math.isfinite(tau):  # before the first step
+            tau = 1.0
+        eps, rho = self.regularization.coefficients(tau)
+        return eps**2 * rho * tau, eps**2 * (1 - rho)
 
     def _entry(self, state: State, velocity: Array) -> Entry:
         mass, _ = self._coefficients(self._tau)
@@ -164,7 +165,7 @@ class EnergyLedger:
             self._totals = self._totals + gained
         self._pending = None
 
-    def _step(self, scheme: Scheme, solver: Solver, inertia: Regularization, state: State, dt: float) -> Step:
+    def _step(self, scheme: Scheme, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
         self._commit(state)
         tableau = scheme.tableau
         tau = dt / (tableau.solves if isinstance(scheme, ExplicitRungeKutta) else tableau.stages)
@@ -175,10 +176,10 @@ class EnergyLedger:
                     self.stage(0, self.problem.system(state.t, state.theta), state.velocity, tau)
                 else:
                     self._powers[0] = self._last
-            step = scheme.step(self.problem, solver, _Spy(inertia, self), state, dt)
+            step = scheme.step(self.problem, solver, _Spy(regularization, self), state, dt)
         else:
             watched = replace(scheme, observe=lambda i, system, v: self.stage(i, system, v, tau))
-            step = watched.step(self.problem, solver, inertia, state, dt)
+            step = watched.step(self.problem, solver, regularization, state, dt)
         if not self._books:
             self._tau = tau
             velocity = state.velocity if state.velocity is not None else self._first
@@ -207,8 +208,8 @@ class _Watched(Wrapped):
     scheme: Scheme
     ledger: EnergyLedger
 
-    def step(self, problem: Problem, solver: Solver, inertia: Regularization, state: State, dt: float) -> Step:
-        return self.ledger._step(self.scheme, solver, inertia, state, dt)
+    def step(self, problem: Problem, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
+        return self.ledger._step(self.scheme, solver, regularization, state, dt)
 
 
 @dataclass(frozen=True, eq=False)

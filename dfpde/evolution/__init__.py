@@ -2,7 +2,6 @@
 
 from .control import PI, PID, Controller, Decision, Fixed
 from .events import Event
-from .evolve import evolve
 from .explicit import RK4, BogackiShampine, DormandPrince, Euler, ExplicitRungeKutta, Heun, Integrator, Step
 from .growing import Growing, evolve_growing
 from .implicit import (
@@ -15,6 +14,7 @@ from .implicit import (
     LinearlyImplicit,
     RadauIIA,
 )  # fmt: skip
+from .run import evolve
 from .state import State
 from .tableaus import Tableau
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ParameterError
-from ..inertia import Inertia, Regularization, StageContext
 from ..leastsquares import Solver
 from ..problem import Problem, StageSystem
+from ..regularization import InertiaFromMass, Regularization, StageContext
 from .explicit import ByTableau, Step
 from .state import State
 
@@ -42,7 +42,7 @@ class ContinuousInertia(ByTableau):
 
     observe: Callable[[int, StageSystem, Array], None] | None = None
 
-    def step(self, problem: Problem, solver: Solver, inertia: Regularization, state: State, dt: float) -> Step:
+    def step(self, problem: Problem, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
         """See `Integrator`.
 
         Raises
@@ -50,9 +50,9 @@ class ContinuousInertia(ByTableau):
         ParameterError
             The regularization is not `Inertia` with a positive mass.
         """
-        mass, friction = getattr(inertia, "mass", 0.0), getattr(inertia, "friction", 0.0)
-        if not (isinstance(inertia, Inertia) and mass > 0):
-            raise ParameterError(f"the continuous equation with {inertia}", "Inertia(mass, friction) with mass > 0")
+        mass, friction = getattr(regularization, "mass", 0.0), getattr(regularization, "friction", 0.0)
+        if not (isinstance(regularization, InertiaFromMass) and mass > 0):
+            raise ParameterError(f"the continuous equation with {regularization}", "InertiaFromMass with mass > 0")
         tableau, p = self.tableau, state.theta.size
         v, k, defects = np.zeros((tableau.stages, p)), np.zeros((tableau.stages, p)), np.zeros(tableau.stages)
         start = state.velocity
@@ -62,7 +62,7 @@ class ContinuousInertia(ByTableau):
             system = problem.system(t, theta)
             if start is None:
                 context = StageContext(t, dt, tableau.stages, state.step, i)
-                start = inertia.velocity(system, None, solver, context).value
+                start = regularization.velocity(system, None, solver, context).value
             v[i] = start + dt * (row @ k[:i]) if i else start
             k[i], defects[i] = acceleration(system, v[i], mass, friction)
             if self.observe is not None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DfpdeError, NonFiniteError, SolverError
-from ..inertia import Regularization, StageContext, Velocity
 from ..leastsquares import Solver, singular_values
 from ..problem import Problem
+from ..regularization import Regularization, StageContext, Velocity
 from .state import State
 
 
@@ -41,7 +41,7 @@ def diagnose(
     problem: Problem,
     state: State,
     tries: Sequence[Try],
-    inertia: Regularization,
+    regularization: Regularization,
     solver: Solver,
     order: int,
     elapsed: float,
@@ -60,7 +60,7 @@ def diagnose(
     last = tries[-1]
     norm = problem.norm(state.theta)
     try:
-        now = _velocity(problem, state, inertia, solver, last.dt)
+        now = _velocity(problem, state, regularization, solver, last.dt)
     except DfpdeError as error:  # the stage that fails is the first one: it fails without a step
         return f"the equation cannot be evaluated at the last good state itself: {error.what}", error.remedy
     growth = _growth(problem, state, now, norm)
@@ -69,7 +69,7 @@ def diagnose(
             f"the field blows up: ‖u‖ = {norm:.3e} doubles within {math.log(2) / growth:.1e}",
             "stop before (an Event on the norm), or rescaled variables; the equation itself may have no later solution",
         )
-    rate = _fastest(problem, state, now, inertia, solver, last.dt)
+    rate = _fastest(problem, state, now, regularization, solver, last.dt)
     if last.dt * rate > STABLE:
         return (
             f"stiffness: the fastest rate is about {rate:.1e}, so explicit steps must stay below "
@@ -121,9 +121,9 @@ def _rank(problem: Problem, state: State, failure: SolverError) -> tuple[str, st
     )
 
 
-def _velocity(problem: Problem, state: State, inertia: Regularization, solver: Solver, dt: float) -> Velocity:
+def _velocity(problem: Problem, state: State, regularization: Regularization, solver: Solver, dt: float) -> Velocity:
     context = StageContext(state.t, dt, 1, state.step, 0, state.memory)
-    return inertia.velocity(problem.system(state.t, state.theta), state.anchor, solver, context)
+    return regularization.velocity(problem.system(state.t, state.theta), state.anchor, solver, context)
 
 
 def _growth(problem: Problem, state: State, now: Velocity, norm: float) -> float:
@@ -134,7 +134,7 @@ def _growth(problem: Problem, state: State, now: Velocity, norm: float) -> float
 
 
 def _fastest(
-    problem: Problem, state: State, now: Velocity, inertia: Regularization, solver: Solver, dt: float
+    problem: Problem, state: State, now: Velocity, regularization: Regularization, solver: Solver, dt: float
 ) -> float:
     """Largest rate of the velocity field near θ: a few steps of the nonlinear power method, in the field norm."""
     tangent = problem.tangent(state.theta)
@@ -143,7 +143,7 @@ def _fastest(
     for _ in range(6):
         w = w * (scale / max(float(np.linalg.norm(w)), 1e-300))
         try:
-            moved = _velocity(problem, state.with_(theta=state.theta + w), inertia, solver, dt)
+            moved = _velocity(problem, state.with_(theta=state.theta + w), regularization, solver, dt)
         except DfpdeError:
             return rate
         change = moved.value - now.value

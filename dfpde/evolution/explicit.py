@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..calculus import Field
-from ..inertia import Regularization, StageContext
 from ..leastsquares import Solver, Tangent
 from ..problem import Problem
+from ..regularization import Regularization, StageContext
 from .state import State
 from .tableaus import BOGACKI_SHAMPINE, DORMAND_PRINCE, EULER, HEUN, RUNGE_KUTTA_4, Tableau
 
@@ -75,7 +75,7 @@ class Integrator(Protocol):
         ...
 
     def step(
-        self, problem: Problem, solver: Solver, inertia: Regularization, state: State, dt: float
+        self, problem: Problem, solver: Solver, regularization: Regularization, state: State, dt: float
     ) -> Step:
         """Try one step of size dt; collective."""
         ...
@@ -119,7 +119,7 @@ class Wrapped:
 class ExplicitRungeKutta(ByTableau):
     """Explicit Runge–Kutta integrator given by its tableau."""
 
-    def step(self, problem: Problem, solver: Solver, inertia: Regularization, state: State, dt: float) -> Step:
+    def step(self, problem: Problem, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
         """See `Integrator`."""
         tableau = self.tableau
         k = np.zeros((tableau.stages, state.theta.size))
@@ -135,7 +135,7 @@ class ExplicitRungeKutta(ByTableau):
             theta = state.theta + dt * (np.asarray(tableau.a[i]) @ k[:i]) if i else state.theta
             system = problem.system(t, theta)
             context = StageContext(t, dt, tableau.solves, state.step, i, memory)
-            found = inertia.velocity(system, anchor, solver, context)
+            found = regularization.velocity(system, anchor, solver, context)
             k[i], defects[i], anchor = found.value, found.defect, found.anchor
             iterations, memory = iterations + found.iterations, found.memory
             tangent, field = system.tangent, system.field

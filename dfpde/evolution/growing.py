@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from ..ansatz.base import Ansatz
 from ..ansatz.grow import insert
-from ..collective import together
 from ..errors import ParameterError
-from ..inertia import Regularization, StageContext, Velocity
 from ..leastsquares import KSP, Solver
+from ..parallel.collective import collective_errors
+from ..parallel.threads import one_thread
 from ..problem import Problem
-from ..threads import one_thread
+from ..regularization import Regularization, StageContext, Velocity
 from .control import Controller
-from .evolve import evolve
+from .run import evolve
 from .state import State
 
 Array = NDArray[Any]
@@ -64,17 +64,17 @@ class Growing:
 
     @one_thread()
     def grow(
-        self, problem: Problem, state: State, inertia: Regularization, solver: Solver | None = None
+        self, problem: Problem, state: State, regularization: Regularization, solver: Solver | None = None
     ) -> tuple[Problem, State]:
         """Problem and state of a larger ansatz, or the same where nothing is to be done; collective."""
         solver = KSP() if solver is None else solver
-        now = _velocity(problem, state, inertia, solver)
+        now = _velocity(problem, state, regularization, solver)
         while now.defect > self.limit:
             larger = self.larger(problem.ansatz)
             if larger.size > self.most:
                 break
             tried = [_inserted(problem, state, larger, new) for new in self.candidates(_worst(problem, state, now))]
-            found = [_velocity(*pair, inertia, solver) for pair in tried]
+            found = [_velocity(*pair, regularization, solver) for pair in tried]
             best = min(range(len(found)), key=lambda i: found[i].defect)
             if found[best].defect > (1.0 - self.gain) * now.defect:
                 break
@@ -88,7 +88,7 @@ def evolve_growing(
     *,
     growing: Growing,
     until: float,
-    inertia: Regularization,
+    regularization: Regularization,
     controller: Controller,
     **choices: Any,
 ) -> Iterator[tuple[Problem, State]]:
@@ -103,29 +103,29 @@ def evolve_growing(
         As for `evolve` (without ``times``).
     """
     solver, futile = choices.get("solver"), 0.0
-    problem, state = growing.grow(problem, state, inertia, solver)
+    problem, state = growing.grow(problem, state, regularization, solver)
     while state.t < until:
-        for now in evolve(problem, state, until=until, inertia=inertia, controller=controller, **choices):
+        for now in evolve(problem, state, until=until, regularization=regularization, controller=controller, **choices):
             yield problem, now
             state = now
             if now.defect > max(growing.limit, 2.0 * futile):
-                larger, moved = growing.grow(problem, now, inertia, solver)
+                larger, moved = growing.grow(problem, now, regularization, solver)
                 if larger is not problem:
                     problem, state, futile = larger, moved, 0.0
                     break
                 futile = now.defect  # no component helps: try again when twice as much is to be gained
 
 
-def _velocity(problem: Problem, state: State, inertia: Regularization, solver: Solver) -> Velocity:
+def _velocity(problem: Problem, state: State, regularization: Regularization, solver: Solver) -> Velocity:
     """θ̇ at the state, as the first stage of a step would find it."""
     context = StageContext(state.t, state.dt or 1.0, 1, state.step, 0, state.memory)
-    return inertia.velocity(problem.system(state.t, state.theta), state.anchor, solver, context)
+    return regularization.velocity(problem.system(state.t, state.theta), state.anchor, solver, context)
 
 
 def _worst(problem: Problem, state: State, velocity: Velocity) -> Array:
     """Point (dim,) of the largest |f − J θ̇|, on all ranks; collective."""
     field, comm = problem.field(state), problem.comm
-    with together(comm):
+    with collective_errors(comm):
         x = field.x
         residual = problem.rhs(state.t, x, field) - problem.ansatz.jvp(state.theta, x, velocity.value)
         size = np.abs(residual).reshape(-1, x.shape[1]).max(axis=0)

@@ -22,11 +22,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..collective import together
 from ..errors import DfpdeError, NonFiniteError, ParameterError, SolverError
-from ..inertia import Regularization, StageContext, Velocity
 from ..leastsquares import KSP, DenseRows, Solver, Tangent, real_rows, root_weights
+from ..parallel.collective import collective_errors
 from ..problem import Problem, StageSystem
+from ..regularization import Regularization, StageContext, Velocity
 from .explicit import Step
 from .linearize import DIFFERENCE, linearized
 from .state import State
@@ -89,13 +89,13 @@ class ImplicitRungeKutta:
         """Order of the error estimate, None without one."""
         return self.tableau.embedded_order or None
 
-    def step(self, problem: Problem, solver: Solver, inertia: Regularization, state: State, dt: float) -> Step:
+    def step(self, problem: Problem, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
         """See `Integrator`."""
         _refuse_conditions(problem)
         if isinstance(solver, KSP):
             solver.reset()  # every step starts alike: restarts are bitwise equal
         tableau, s, p = self.tableau, self.tableau.stages, state.theta.size
-        newton = _Newton(problem, solver, inertia, state, dt, self)
+        newton = _Newton(problem, solver, regularization, state, dt, self)
         k, defects, sample = np.zeros((s, p)), np.zeros(s), None
         groups = [slice(i, i + 1) for i in range(s)] if tableau.diagonal else [slice(0, s)]
         for part in groups:
@@ -133,13 +133,13 @@ class _Newton:
         self,
         problem: Problem,
         solver: Solver,
-        inertia: Regularization,
+        regularization: Regularization,
         state: State,
         dt: float,
         config: ImplicitRungeKutta,
     ) -> None:
-        self.problem, self.solver, self.inertia, self.state, self.dt, self.config = (
-            problem, solver, inertia, state, dt, config,
+        self.problem, self.solver, self.regularization, self.state, self.dt, self.config = (
+            problem, solver, regularization, state, dt, config,
         )  # fmt: skip
         self.root = root_weights(problem.quadrature.w, problem.ansatz.shape, problem.ansatz.dtype)
         self.anchor, self.memory, self.count = state.anchor, state.memory, 0
@@ -176,7 +176,7 @@ class _Newton:
         k, last = np.tile(self.guess, (s, 1)), math.inf
         for iteration in range(config.iterations):
             theta = before + self.dt * (a @ k)
-            with together(self.problem.comm):
+            with collective_errors(self.problem.comm):
                 samples = [self.sample(nodes[i], theta[i], k[i]) for i in range(s)]
             found = self.linear(samples, a, k, float(nodes[-1]), part.start)
             change = found.value.reshape(s, p) - k
@@ -209,7 +209,7 @@ class _Newton:
     def regularized(self, system: StageSystem, s: int, t: float, stage: int) -> Velocity:
         anchor = None if self.anchor is None else np.tile(self.anchor, s)
         context = StageContext(t, self.dt, self.config.tableau.stages, self.state.step, stage, self.memory)
-        found = self.inertia.velocity(system, anchor, self.solver, context)
+        found = self.regularization.velocity(system, anchor, self.solver, context)
         self.count += found.iterations
         return found
 
@@ -221,14 +221,14 @@ class _Newton:
 
     def filtered_error(self, moved: Array) -> float:
         """Radau: ‖J w‖ with (J − hγ₀F) w = hγ₀ f(u₀) + J Σ e_i (θ_i − θ), of order 3 (Hairer & Wanner II, IV.8)."""
-        with together(self.problem.comm):
+        with collective_errors(self.problem.comm):
             start = self.sample(self.state.t, self.state.theta, None)
             h = self.dt * RADAU_GAMMA
             rhs = (h * start.f + self.root * (moved @ start.J)) / self.dt
             tangent = Tangent((DenseRows(start.J - h * start.slope, self.root),), self.problem.comm)
         system = StageSystem(tangent, rhs, self.problem.scale)
         context = StageContext(self.state.t, self.dt, 1, self.state.step, 9)
-        w = self.inertia.velocity(system, np.zeros(self.state.theta.size), self.solver, context).value
+        w = self.regularization.velocity(system, np.zeros(self.state.theta.size), self.solver, context).value
         return self.field_norm(start, self.dt * w)
 
 
@@ -247,23 +247,23 @@ class LinearlyImplicit:
     order = 2
     error_order: int | None = 1
 
-    def step(self, problem: Problem, solver: Solver, inertia: Regularization, state: State, dt: float) -> Step:
+    def step(self, problem: Problem, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
         """See `Integrator`."""
         _refuse_conditions(problem)
         if isinstance(solver, KSP):
             solver.reset()
-        newton = _Newton(problem, solver, inertia, state, dt, ImplicitEuler)
+        newton = _Newton(problem, solver, regularization, state, dt, ImplicitEuler)
         anchor, memory = state.anchor, state.memory
         k, defects, iterations = np.zeros((2, state.theta.size)), [0.0, 0.0], 0
         for i in range(2):
             theta, t = state.theta + i * dt * k[0], state.t + i * dt
-            with together(problem.comm):
+            with collective_errors(problem.comm):
                 sample = newton.sample(t, theta, None)
                 rows = DenseRows(sample.J - self.gamma * dt * sample.slope, newton.root)
                 rhs = sample.f - 2 * i * newton.root * (k[0] @ sample.J)
             system = StageSystem(Tangent((rows,), problem.comm), rhs, problem.scale)
             # k₂ ≈ v − 2 k₁ ≈ −v: its anchor is minus the first velocity
-            found = inertia.velocity(
+            found = regularization.velocity(
                 system, anchor if i == 0 else -k[0], solver, StageContext(t, dt, 2, state.step, i, memory)
             )
             k[i], defects[i], memory = found.value, found.defect, found.memory

@@ -47,7 +47,7 @@ class State:
     rejected : int
         Rejected steps so far.
     memory : tuple of float
-        Numbers the regularization keeps between solves (`Inertia.auto`: the last defect).
+        Numbers the regularization keeps between solves (`AutoInertia`: the last defect).
     kept : KeptFactor or None
         Where the solver's preconditioner was built, so that a restart is bitwise the same as going on.
     """

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from skfem import BilinearForm, LinearForm
 from skfem.helpers import dot, grad
 
-from ..ansatz.base import Ansatz, unit
+from ..ansatz.base import Ansatz, multi_index
+from ..conditions import rate
+from ..domain.quadrature import Quadrature
 from ..errors import ParameterError
 from ..leastsquares import DenseRows, Rows, real_rows, root_weights
-from ..problem import rate
-from ..quadrature import Quadrature
 
 Array = NDArray[Any]
 
@@ -82,9 +82,9 @@ class Robin:
     def _trace(self, derivative: Callable[..., Array], ansatz: Ansatz, theta: Array) -> Array:
         """B of the field, or of its tangent."""
         x, normals = self.quadrature.x, np.asarray(self.quadrature.normals)
-        total = sum(normals[i] * derivative(theta, x, unit(ansatz.dim, i)) for i in range(ansatz.dim))
+        total = sum(normals[i] * derivative(theta, x, multi_index(ansatz.dim, i)) for i in range(ansatz.dim))
         if self.beta:
-            total = total + self.beta * derivative(theta, x, unit(ansatz.dim))
+            total = total + self.beta * derivative(theta, x, multi_index(ansatz.dim))
         return np.asarray(total)
 
 

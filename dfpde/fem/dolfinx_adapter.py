@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..ansatz.base import Ansatz
-from ..collective import together
 from ..errors import MissingDependency, ParameterError
 from ..leastsquares.petsc import PETSc
+from ..parallel.collective import collective_errors
 from .nodes import Nodes
 from .semidiscrete import SemiDiscrete
 
@@ -36,7 +36,7 @@ def _dolfinx() -> Any:
 def nodes(space: Any) -> Nodes:
     """The degrees of freedom that this rank owns, of a scalar Lagrange space; collective."""
     dim, comm = space.mesh.geometry.dim, space.mesh.comm
-    with together(comm):
+    with collective_errors(comm):
         if space.dofmap.index_map_bs != 1:
             raise ParameterError("a vector-valued dolfinx space", "one scalar space: components share its mass matrix")
         owned = space.dofmap.index_map.size_local
@@ -100,7 +100,7 @@ def evaluate(u: Any, x: Array) -> Array:
     geometry, mesh = _dolfinx().geometry, u.function_space.mesh
     comm, dim = mesh.comm, mesh.geometry.dim
     everyone = comm.allgather(np.asarray(x, dtype=float))
-    with together(comm):
+    with collective_errors(comm):
         answers = []
         for points in everyone:
             padded = np.zeros((points.shape[1], 3))
@@ -113,7 +113,7 @@ def evaluate(u: Any, x: Array) -> Array:
             answers.append(values)
     mine = np.array(comm.alltoall(answers))
     found = ~np.isnan(mine)
-    with together(comm):
+    with collective_errors(comm):
         if not found.any(axis=0).all():
             lost = np.flatnonzero(~found.any(axis=0))
             raise ParameterError(

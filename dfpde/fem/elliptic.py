@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..collective import finite, together
 from ..errors import ShapeError
+from ..parallel.collective import collective_errors, require_finite
 from .linear import LinearSolver
 from .skfem_adapter import Space
 from .transfer import Function
@@ -62,7 +62,7 @@ class Elliptic:
     ) -> None:
         self.space = space
         nodes = space.nodes
-        with together(space.comm):
+        with collective_errors(space.comm):
             local = space.matrix(form)
             for name, part in (boundary or {}).items():
                 local = local + space.matrix(part, name)
@@ -73,7 +73,7 @@ class Elliptic:
         for name, value in (dirichlet or {}).items():
             chosen = space.boundary_nodes(name)
             fixed.append(chosen)
-            with together(space.comm):
+            with collective_errors(space.comm):
                 self._known[chosen] = value(nodes.x[:, chosen]) if callable(value) else value
         self.matrix = nodes.matrix(local)
         numbers = np.unique(np.concatenate(fixed)) if fixed else None
@@ -88,12 +88,12 @@ class Elliptic:
             On all ranks.
         """
         space = self.space
-        with together(space.comm):
+        with collective_errors(space.comm):
             source = np.asarray(source, dtype=float)
             if source.shape != (space.quadrature.n,):
                 raise ShapeError(
                     f"a source of shape {source.shape} on rank {space.comm.rank}",
                     f"give one number for each of the {space.quadrature.n} points of space.quadrature there",
                 )
-        finite(space.comm, "look at the source of the elliptic problem", source=source)
+        require_finite(space.comm, "look at the source of the elliptic problem", source=source)
         return Function(space, self.solver.solve(self._load + space.weighted(source), self._known))

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..collective import together
 from ..errors import ParameterError, SolverError
 from ..leastsquares.petsc import PETSc, refuse_unused_options
+from ..parallel.collective import collective_errors
 from .nodes import Nodes
 
 Array = NDArray[Any]
@@ -101,7 +101,7 @@ class LinearSolver:
 
     def _mark(self, fixed: Array) -> Any:
         nodes, mark = self.nodes, np.zeros(self.nodes.n)
-        with together(nodes.comm):
+        with collective_errors(nodes.comm):
             chosen = np.asarray(fixed)
             if chosen.size:
                 if chosen.dtype.kind not in "iu" or chosen.ndim != 1 or chosen.min() < 0 or chosen.max() >= nodes.n:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu, spsolve_triangular
 
-from ..collective import together
 from ..errors import MassError, ShapeError
+from ..parallel.collective import collective_errors
 from .nodes import Nodes
 
 Array = NDArray[Any]
@@ -98,7 +98,7 @@ def assembled_root(matrix: Any, nodes: Nodes) -> tuple[Nodes, sparse.csr_array]:
     two dimensions; S is sparse where ranks do not meet.
     """
     comm = nodes.comm
-    with together(comm):
+    with collective_errors(comm):
         low, high = matrix.getOwnershipRange()
         if not np.array_equal(nodes.numbers, np.arange(low, high)):
             raise ShapeError(
@@ -109,10 +109,10 @@ def assembled_root(matrix: Any, nodes: Nodes) -> tuple[Nodes, sparse.csr_array]:
         own = sparse.csr_array((data, indices, indptr), shape=(high - low, nodes.size))
         away = np.diff(indptr) > np.diff(sparse.csr_array(own[:, low:high]).indptr)
     if not comm.allreduce(int(away.any())):
-        with together(comm):
+        with collective_errors(comm):
             root = square_root(own[:, low:high])
         return Nodes(nodes.x, comm, nodes.numbers, high - low), root
-    with together(comm):
+    with collective_errors(comm):
         inner, border = np.flatnonzero(~away), np.flatnonzero(away)
         local = sparse.csr_array(own[:, low:high])
         coupling = sparse.csr_array(local[inner][:, border])
@@ -133,7 +133,7 @@ def assembled_root(matrix: Any, nodes: Nodes) -> tuple[Nodes, sparse.csr_array]:
 def _with_border(nodes: Nodes, mine: sparse.csr_array, gathered: Any) -> tuple[Nodes, sparse.csr_array]:
     """R_S goes below R_r on rank 0."""
     x, numbers = nodes.x, nodes.numbers
-    with together(nodes.comm):
+    with collective_errors(nodes.comm):
         if gathered is not None:
             joined = [np.concatenate(part, axis=-1) for part in zip(*gathered, strict=True)]
             rows, columns, values, border, places = joined

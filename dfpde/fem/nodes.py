@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from skfem.assembly.form.coo_data import COOData
 
-from ..collective import finite, together
 from ..errors import ParameterError, ShapeError
 from ..leastsquares.petsc import PETSc
+from ..parallel.collective import collective_errors, require_finite
 
 Array = NDArray[Any]
 PETSC_DECIDE = -1
@@ -62,7 +62,7 @@ class Nodes:
     _petsc: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        with together(self.comm):
+        with collective_errors(self.comm):
             x = np.ascontiguousarray(self.x, dtype=float)
             if x.ndim != 2:
                 raise ShapeError(f"locations of shape {x.shape}", "give x (dim, n), points last")
@@ -72,14 +72,14 @@ class Nodes:
                     f"{np.unique(given).size} different numbers, shape {given.shape}, for {x.shape[1]} locations",
                     "one number for each, none twice",
                 )
-        finite(self.comm, "locations of all degrees of freedom", x=x)
+        require_finite(self.comm, "locations of all degrees of freedom", x=x)
         numbers = self._consecutive(x.shape[1]) if self.numbers is None else given
         numbers = np.asarray(numbers, dtype=PETSc.IntType)
         size = self.comm.allreduce(int(numbers.max(initial=-1)) + 1, op=MPI.MAX)
         for name, value in {"x": x, "numbers": numbers, "size": size}.items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "_petsc", self._objects())
-        with together(self.comm):
+        with collective_errors(self.comm):
             self._complete()
 
     def _consecutive(self, n: int) -> Array:
@@ -132,7 +132,7 @@ class Nodes:
         ShapeError
             Not (n, n) on some rank.
         """
-        with together(self.comm):
+        with collective_errors(self.comm):
             if not isinstance(local, COOData):
                 coo = sparse.coo_array(local)
                 local = COOData(np.array([coo.row, coo.col]), coo.data, coo.shape, None)

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ..ansatz.base import Ansatz
-from ..calculus import Field, unit
-from ..collective import finite, together
+from ..calculus import Field, multi_index
+from ..conditions import Condition
+from ..domain.quadrature import Quadrature
 from ..errors import ParameterError, ShapeError
 from ..leastsquares import MetricRows, Rows, SparseRows, Tangent, real_rows
-from ..problem import Condition, StageSystem
-from ..quadrature import Quadrature
+from ..parallel.collective import collective_errors, require_finite
+from ..problem import StageSystem
 from .linear import LinearSolver
 from .mass import assembled_root, square_root
 from .nodes import Nodes
@@ -36,7 +37,7 @@ Load = Callable[[float, Array], Array]
 
 
 @dataclass(frozen=True, eq=False)
-class Fixed:
+class FixedNodes:
     """Essential conditions U_D = g(t) of the finite-element model: the rows D of M U̇ = F are replaced by U̇_D = ġ.
 
     Attributes
@@ -68,7 +69,7 @@ class SemiDiscrete:
         Where this rank's degrees of freedom are, and their numbers.
     conditions : tuple of Condition
         Further rows, for example `Dirichlet` on a boundary quadrature.
-    fixed : Fixed or None
+    fixed : FixedNodes or None
         Essential conditions of the model.
     scale : (p,) array or None
         Diagonal of the parameter metric, as in `Problem`.
@@ -88,7 +89,7 @@ class SemiDiscrete:
     rhs: Load
     nodes: Nodes
     conditions: tuple[Condition, ...] = ()
-    fixed: Fixed | None = None
+    fixed: FixedNodes | None = None
     scale: Array | None = None
     prefix: str = "dfpde_fem_mass_"
     metric: Nodes = field(init=False, repr=False)
@@ -98,13 +99,13 @@ class SemiDiscrete:
 
     def __post_init__(self) -> None:
         assembled = hasattr(self.mass, "getOwnershipRange")
-        with together(self.comm):
+        with collective_errors(self.comm):
             self._check(assembled)
         if assembled:
             metric, root = assembled_root(self.mass, self.nodes)
             matrix = self.mass
         else:
-            with together(self.comm):
+            with collective_errors(self.comm):
                 metric, root = self.nodes, square_root(self.mass)
             matrix = self.nodes.matrix(self.mass)
         pair = 2 if np.dtype(self.ansatz.dtype).kind == "c" else 1
@@ -184,7 +185,7 @@ class SemiDiscrete:
 
     def tangent(self, theta: Array) -> Tangent:
         """R J(θ) without conditions; collective in its errors."""
-        with together(self.comm):
+        with collective_errors(self.comm):
             block = self._block(theta)
         return Tangent((block,), self.comm)
 
@@ -195,7 +196,7 @@ class SemiDiscrete:
         ------
         ShapeError, NonFiniteError, SolverError
         """
-        with together(self.comm):
+        with collective_errors(self.comm):
             load = np.asarray(self.rhs(t, values[..., : self.nodes.n].copy()))  # F may write to its argument
             expected = (*self.ansatz.shape, self.nodes.n)
             if load.shape != expected or (np.iscomplexobj(load) and np.dtype(self.ansatz.dtype).kind != "c"):
@@ -203,7 +204,7 @@ class SemiDiscrete:
                     f"F(t, U) of shape {load.shape} and dtype {load.dtype}, the nodal values have shape {expected}",
                     "one number for each component and node, nodes last; complex only with a complex ansatz",
                 )
-        finite(self.comm, "look at the assembly of F and at U", F=load)
+        require_finite(self.comm, "look at the assembly of F and at U", F=load)
         found: Array = self._inverse.apply(t, load.reshape(-1, self.nodes.n))
         return found.reshape(*self.ansatz.shape, self.metric.n)
 
@@ -216,11 +217,11 @@ class SemiDiscrete:
         Exception
             Whatever F or the ansatz raises on some rank, on all ranks.
         """
-        with together(self.comm):
+        with collective_errors(self.comm):
             found = self._stage_field(theta)
             values = found.value
         velocity = self.velocity(t, values)
-        with together(self.comm):
+        with collective_errors(self.comm):
             blocks = [self._block(theta, found.tangent)]
             rhs = [self.weigh(velocity.astype(self.ansatz.dtype, copy=False))]
             for condition in self.conditions:
@@ -237,7 +238,7 @@ class SemiDiscrete:
         """U, with the tangent where one pass for both saves work."""
         if not self.ansatz.one_pass or getattr(self.ansatz, "sparse_tangent", None) is not None:
             return Field(self.ansatz, theta, self.points)
-        return Field.evaluated(self.ansatz, theta, self.points, [unit(self.ansatz.dim)])
+        return Field.evaluated(self.ansatz, theta, self.points, [multi_index(self.ansatz.dim)])
 
     def _block(self, theta: Array, tangent: Array | None = None) -> Rows:
         sparse_tangent = getattr(self.ansatz, "sparse_tangent", None)
@@ -251,7 +252,7 @@ class SemiDiscrete:
 class _Inverse:
     """F ↦ M⁻¹F, or with essential conditions f_D = ġ, f_I = M_II⁻¹ (F_I − M_ID ġ); one solve for each component."""
 
-    def __init__(self, matrix: Any, nodes: Nodes, fixed: Fixed | None, prefix: str) -> None:
+    def __init__(self, matrix: Any, nodes: Nodes, fixed: FixedNodes | None, prefix: str) -> None:
         self.nodes, self.fixed = nodes, fixed
         self.solver = LinearSolver(nodes, matrix, prefix, None if fixed is None else fixed.nodes)
 
@@ -271,8 +272,8 @@ class _Inverse:
     def _rates(self, t: float, loads: Array) -> Array:
         rates = np.zeros_like(loads)
         if self.fixed is not None and self.fixed.rate is not None:
-            with together(self.nodes.comm):
+            with collective_errors(self.nodes.comm):
                 chosen = np.asarray(self.fixed.nodes, dtype=int)
                 rates[:, chosen] = self.fixed.rate(t, self.nodes.x[:, chosen])
-            finite(self.nodes.comm, "look at the rate of the fixed values", rate=rates)
+            require_finite(self.nodes.comm, "look at the rate of the fixed values", rate=rates)
         return rates

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 from skfem.generic_utils import OrientedBoundary
 
-from ..cells import rule
-from ..collective import together
+from ..domain.cells import rule
+from ..domain.decomposition import shared_numbers
+from ..domain.mesh import Mesh
+from ..domain.quadrature import Quadrature
 from ..errors import MeshError, ParameterError
-from ..mesh import Mesh
-from ..quadrature import Quadrature
+from ..parallel.collective import collective_errors
 from .nodes import Nodes
-from .partition import shared_numbers
 
 Array = NDArray[Any]
 
@@ -38,7 +38,7 @@ class Space:
     element : skfem.Element
     intorder : int, optional
         Degree to which forms are integrated exactly, by default twice the polynomial degree; with dfpde's rules
-        (`dfpde.cells.rule`), because some of scikit-fem's have negative weights.
+        (`dfpde.domain.cells.rule`), because some of scikit-fem's have negative weights.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Space:
 
     def __post_init__(self) -> None:
         mesh, local, basis = self.mesh, self.mesh.local, None
-        with together(mesh.comm):
+        with collective_errors(mesh.comm):
             if local is not None and local.t.max(initial=-1) + 1 != local.doflocs.shape[1]:
                 raise MeshError(f"{type(local).__name__} has curved cells", "use first-order cells")
             if local is not None:
@@ -144,7 +144,7 @@ class Space:
 
     def integral(self, form: Any, boundary: str | None = None, **fields: Any) -> float:
         """Value of a functional over all ranks; collective."""
-        with together(self.comm):
+        with collective_errors(self.comm):
             basis = self.basis if boundary is None else self.facet_basis(boundary)
             part = 0.0 if basis is None else float(form.assemble(basis, **self._interpolated(basis, fields)))
         return float(self.comm.allreduce(part))
@@ -158,7 +158,7 @@ class Space:
             On all ranks, for an unknown name.
         """
         mark = np.zeros(self.nodes.n)
-        with together(self.comm):
+        with collective_errors(self.comm):
             for name in names:
                 facets = self._facets(name)
                 if facets.size:

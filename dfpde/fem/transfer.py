@@ -18,8 +18,8 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 from skfem.models import mass
 
-from ..collective import together
 from ..errors import ParameterError, ShapeError
+from ..parallel.collective import collective_errors
 from .linear import LinearSolver
 from .skfem_adapter import Space
 
@@ -64,7 +64,7 @@ class Projection:
 
     def __init__(self, space: Space, prefix: str = "dfpde_fem_mass_") -> None:
         self.space = space
-        with together(space.comm):
+        with collective_errors(space.comm):
             local = space.matrix(mass)
         self.solver = LinearSolver(space.nodes, space.nodes.matrix(local), prefix)
 
@@ -76,7 +76,7 @@ class Projection:
         ShapeError, SolverError
             On all ranks.
         """
-        with together(self.space.comm):
+        with collective_errors(self.space.comm):
             values = np.asarray(u(self.space.quadrature.x) if callable(u) else u)
             if values.shape != (self.space.quadrature.n,):
                 raise ShapeError(f"values of shape {values.shape}", f"({self.space.quadrature.n},): one for each point")
@@ -105,21 +105,21 @@ class Evaluation:
 
     def __init__(self, space: Space, x: Array, outside: float | None = None) -> None:
         self.space, comm = space, space.comm
-        with together(comm):
+        with collective_errors(comm):
             x = np.asarray(x, dtype=float)
             if x.ndim != 2 or len(x) != space.mesh.dim or not np.all(np.isfinite(x)):
                 raise ShapeError(f"points of shape {x.shape}, or not finite", f"give x ({space.mesh.dim}, M)")
         boxes = comm.allgather(_box(space))
         asked = [np.flatnonzero(np.all((x >= low) & (x <= high), axis=0)) for low, high in boxes]
         received = comm.alltoall([x[:, points] for points in asked])
-        with together(comm):
+        with collective_errors(comm):
             found = [_locate(space, points) for points in received]
         replies = comm.alltoall([cells >= 0 for cells, _ in found])
         owner = np.full(x.shape[1], -1)
         for rank in range(comm.size - 1, -1, -1):
             owner[asked[rank][replies[rank]]] = rank
         self._lost, self._fill = np.flatnonzero(owner < 0), outside
-        with together(comm):
+        with collective_errors(comm):
             if outside is None and self._lost.size:
                 first = x[:, self._lost[0]].tolist()
                 raise ParameterError(

@@ -3,6 +3,6 @@
 from .checkpoint import load, save
 from .manifest import RunManifest
 from .paraview import ParaViewWriter
-from .progress import progress
+from .reporting import progress
 
 __all__ = ["ParaViewWriter", "RunManifest", "load", "progress", "save"]

@@ -18,10 +18,10 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from ..collective import together
 from ..errors import CheckpointError
 from ..evolution.state import State
 from ..leastsquares import KeptFactor
+from ..parallel.collective import collective_errors
 from ..problem import Problem
 from .files import replace
 
@@ -50,7 +50,7 @@ def save(path: str | os.PathLike[str], state: State, comm: MPI.Comm, *, problem:
         On all ranks: the file cannot be written (an earlier one is untouched), or a field of the state has a type
         that cannot be kept.
     """
-    with together(comm):
+    with collective_errors(comm):
         if comm.rank == 0:
             content = _pack(state, problem)
             replace(Path(path), lambda beside: beside.write_bytes(content))
@@ -73,14 +73,14 @@ def load(path: str | os.PathLike[str], comm: MPI.Comm, *, problem: Problem | Non
         another ansatz.
     """
     content = b""
-    with together(comm):
+    with collective_errors(comm):
         if comm.rank == 0:
             try:
                 content = Path(path).read_bytes()
             except OSError as error:
                 raise CheckpointError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
     content = comm.bcast(content, root=0)
-    with together(comm):
+    with collective_errors(comm):
         return _unpack(content, os.fspath(path), problem)
 
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from ..collective import together
-from ..environment import versions
 from ..errors import CheckpointError
+from ..parallel.collective import collective_errors
+from ..parallel.environment import versions
 from .files import replace
 
 
@@ -75,7 +75,7 @@ class RunManifest:
 
     def _write(self) -> None:
         self.content["seconds"] = round(time.perf_counter() - self._start, 3)
-        with together(self.comm):
+        with collective_errors(self.comm):
             if self.comm.rank == 0:
                 self._write_here()
 

@@ -22,9 +22,9 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 from skfem.io.meshio import to_meshio
 
-from ..collective import together
+from ..domain.mesh import Mesh
 from ..errors import CheckpointError, ParameterError, ShapeError
-from ..mesh import Mesh
+from ..parallel.collective import collective_errors
 from .files import replace
 
 Array = NDArray[Any]
@@ -77,13 +77,13 @@ class ParaViewWriter:
         self.comm = mesh.comm
         self.path = Path(path).with_suffix(".pvd") if Path(path).suffix == ".pvd" else Path(f"{os.fspath(path)}.pvd")
         self._folder = self.path.with_suffix("")
-        with together(self.comm):
+        with collective_errors(self.comm):
             local = None if mesh.local is None or refine == 0 else mesh.local.refined(refine)
             self._grid = _grid(mesh.local if local is None else local)
             self.x = np.zeros((mesh.dim, 0)) if self._grid is None else self._grid.points.T[: mesh.dim].copy()
         self._steps: list[tuple[float, str]] = []
         if keep_until is not None:
-            with together(self.comm):
+            with collective_errors(self.comm):
                 found = _series(self.path) if self.comm.rank == 0 else []
             found = self.comm.bcast(found, root=0)
             self._steps = [(t, name) for t, name in found if t <= keep_until]
@@ -109,7 +109,7 @@ class ParaViewWriter:
         stem = f"{len(self._steps):06d}"
         pieces = self.comm.size > 1
         data: dict[str, Array] = {}
-        with together(self.comm):
+        with collective_errors(self.comm):
             if self._grid is not None:
                 data = _point_data(fields, self.x)
                 grid = meshio.Mesh(self._grid.points, self._grid.cells, point_data=data)
@@ -118,7 +118,7 @@ class ParaViewWriter:
         columns = {key: values.shape[1] if values.ndim == 2 else 1 for key, values in data.items()}
         ranks = self.comm.gather(columns if self._grid is not None else None, root=0)
         steps = [*self._steps, (float(t), f"{self._folder.name}/{stem}{'.pvtu' if pieces else '.vtu'}")]
-        with together(self.comm):
+        with collective_errors(self.comm):
             if self.comm.rank == 0 and ranks is not None:
                 if pieces:
                     _replace_xml(self._folder / f"{stem}.pvtu", _parallel(stem, ranks))

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from ..ansatz.base import Ansatz
 from ..calculus import Field
-from ..collective import together
+from ..domain.quadrature import Quadrature
 from ..errors import ShapeError
+from ..parallel.collective import collective_errors
 from ..problem import Problem
-from ..quadrature import Quadrature
 
 Array = NDArray[Any]
 
@@ -65,7 +65,7 @@ class Misfit:
     target: Array
 
     def __post_init__(self) -> None:
-        with together(self.quadrature.comm):
+        with collective_errors(self.quadrature.comm):
             _check_target(self.ansatz, self.quadrature, self.target)
 
     def value(self, theta: Array) -> float:
@@ -76,12 +76,12 @@ class Misfit:
         """∇L(θ)."""
         x, comm = self.quadrature.x, self.quadrature.comm
         residual = self._residual(theta) * self.quadrature.w
-        with together(comm):
+        with collective_errors(comm):
             local = self.ansatz.vjp(theta, x, residual)
         return np.asarray(comm.allreduce(local)) if comm.size > 1 else local
 
     def _residual(self, theta: Array) -> Array:
-        with together(self.quadrature.comm):
+        with collective_errors(self.quadrature.comm):
             return np.asarray(self.ansatz.value(theta, self.quadrature.x) - self.target)
 
 
@@ -116,7 +116,7 @@ def gauss_newton_flow(ansatz: Ansatz, quadrature: Quadrature, target: Array) -> 
     ShapeError
         The target is not a field at the points, on all ranks.
     """
-    with together(quadrature.comm):
+    with collective_errors(quadrature.comm):
         _check_target(ansatz, quadrature, target)
     return gradient_flow(ansatz, quadrature, lambda x, u: u.value - target)
 

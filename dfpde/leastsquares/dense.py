@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lstsq, qr, svd
 
-from ..collective import together
 from ..errors import NonFiniteError
+from ..parallel.collective import collective_errors
 from .system import LeastSquares, Solution, Tangent
 
 Array = NDArray[Any]
@@ -81,7 +81,7 @@ def truncated(tangent: Tangent, rhs: Array, eps: float, scale: Array | None = No
 
 def _triangle(tangent: Tangent, rhs: Array | None) -> Array:
     """R of the distributed [√W J, r], replicated: at most p + 1 rows."""
-    with together(tangent.comm):
+    with collective_errors(tangent.comm):
         matrix = np.vstack([block.dense() for block in tangent.blocks])
         if not np.all(np.isfinite(matrix)):
             bad = np.unique(np.argwhere(~np.isfinite(matrix))[:, 1])

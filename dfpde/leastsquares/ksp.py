@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from ..errors import SolverError
 from .events import FACTOR, GRAM, SOLVE
+from .gram import GramCholesky, Preconditioner, refuse_tangent
 from .lag import KeptFactor, Lag
 from .lsqr import OneSweepLSQR
 from .nystrom import Nystrom
 from .operators import Apply, Normal, Stacked, fill, python_matrix
 from .petsc import PETSc, refuse_unused_options
-from .preconditioners import GramCholesky, Preconditioner, refuse_tangent
 from .system import LeastSquares, Solution
 
 Array = NDArray[Any]

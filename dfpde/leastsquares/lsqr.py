@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .gram import Preconditioner
 from .operators import Stacked, fill
 from .petsc import PETSc
-from .preconditioners import Preconditioner
 
 Array = NDArray[Any]
 Reason = PETSc.KSP.ConvergedReason

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cholesky, qr, solve_triangular, svd
 
-from ..collective import together
 from ..errors import ParameterError
-from .preconditioners import refuse_tangent, sum_on_root
+from ..parallel.collective import collective_errors
+from .gram import refuse_tangent, sum_on_root
 from .sampling import BYTES_PER_FLOP
 from .system import LeastSquares, Tangent
 
@@ -71,7 +71,7 @@ class Nystrom:
             d = np.ones(p) if system.scale is None else system.scale
             sketch = sum_on_root(_times_gram(system.tangent, omega / d[:, None]), comm)
             done, finite = True, True
-            with together(comm):
+            with collective_errors(comm):
                 if sketch is not None:
                     sketch /= d[:, None]
                     finite = bool(np.isfinite(np.sum(sketch)))

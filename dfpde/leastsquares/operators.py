@@ -13,8 +13,8 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from .gram import Preconditioner, sum_on_root
 from .petsc import PETSc
-from .preconditioners import Preconditioner, sum_on_root
 from .system import LeastSquares
 
 Array = NDArray[Any]

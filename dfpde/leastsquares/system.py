@@ -16,8 +16,8 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from ..collective import together
 from ..errors import DfpdeError, NonFiniteError, ParameterError, ShapeError
+from ..parallel.collective import collective_errors
 from .rows import Rows, stride
 
 Array = NDArray[Any]
@@ -167,7 +167,7 @@ class LeastSquares:
         if self.comm.size > 1:
             square = self.comm.allreduce(square)
         if not math.isfinite(square):
-            with together(self.comm):
+            with collective_errors(self.comm):
                 self._refuse()
         return math.sqrt(square)
 

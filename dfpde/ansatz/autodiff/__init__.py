@@ -1,0 +1,1 @@
+"""Ansätze whose derivatives a library for automatic differentiation computes."""

@@ -1,0 +1,1 @@
+"""Ansätze made of others: sums, products, stacks, symmetries, transforms."""

@@ -1,0 +1,1 @@
+"""Mixtures: Gaussians, periodic ones, wave packets."""

@@ -1,0 +1,285 @@
+"""Meshes distributed over ranks in contiguous blocks of cells, without ghosts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skfem
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from ..errors import MeshError, ParameterError
+from ..parallel.collective import collective_errors, raise_on_all
+from . import cells
+from . import check as mesh_check
+from . import file as mesh_file
+from . import raw as mesh_raw
+from .raw import RawMesh
+
+Array = NDArray[Any]
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """This rank's block of the cells of a mesh.
+
+    Attributes
+    ----------
+    local : skfem.Mesh or None
+        Cells ``first_cell, …`` of this rank with their vertices, compactly renumbered; None on a rank without cells.
+        Its ``subdomains`` hold this rank's part of the named ones.
+    comm : MPI.Comm
+    dim : int
+        Space dimension, 1 to 3.
+    n_cells, n_vertices : int
+        Of the whole mesh; n_vertices counts all nodes of second-order cells.
+    first_cell : int
+        Number of this rank's first cell in the whole mesh.
+    vertex_ids : ndarray of int64
+        Number in the whole mesh of each local node, in the order of ``local.doflocs``.
+    boundaries, subdomains : tuple of str
+        Names, the same on all ranks.
+    facets : mapping
+        Name → this rank's facets of that boundary, (2, n): cell of `local`, and place of the facet in the cell.
+        A facet belongs to exactly one cell of exactly one rank.  None → the boundary of the whole mesh.
+    """
+
+    local: Any
+    comm: MPI.Comm
+    dim: int
+    n_cells: int
+    n_vertices: int
+    first_cell: int
+    vertex_ids: Ids
+    boundaries: tuple[str, ...] = ()
+    subdomains: tuple[str, ...] = ()
+    facets: Mapping[str | None, Ids] = field(default_factory=dict)
+
+    @classmethod
+    def from_skfem(cls, mesh: skfem.Mesh, comm: MPI.Comm, *, weights: Array | None = None) -> Mesh:
+        """Split a scikit-fem mesh that every rank holds.
+
+        Parameters
+        ----------
+        mesh : skfem.Mesh
+            The same mesh on all ranks; lines, triangles, quadrilaterals, tetrahedra, hexahedra of any order.
+        comm : MPI.Comm
+        weights : ndarray, optional
+            Cost of each cell, (cells,); equal by default.
+
+        Raises
+        ------
+        MeshError
+            On all ranks, if a coordinate is not finite, or a cell has zero volume or is folded.
+            (scikit-fem's own ``is_valid`` accepts these.)
+        """
+        with collective_errors(comm):
+            kind = type(mesh).__bases__[-1] if hasattr(type(mesh), "periodic") else type(mesh)  # discontinuous meshes
+            whole = RawMesh(mesh.doflocs, cells.nodes(mesh), _name(kind), {}, dict(mesh.subdomains or {}))
+            cuts = blocks(whole.cells.shape[1], comm.size, weights)
+            part = _cut(whole, _facets(mesh, whole.cell_type), int(cuts[comm.rank]), int(cuts[comm.rank + 1]))
+            _check(part)
+            built = _build(part, comm, _Whole.of(whole, tuple(sorted(mesh.boundaries or {}))))
+        return built
+
+
+def read_mesh(
+    path: str | Path, comm: MPI.Comm, *, dim: int | None = None, repair: bool = False, weights: Array | None = None
+) -> Mesh:
+    """Read a mesh file on rank 0, check it, and scatter its cells in contiguous blocks.
+
+    Anything meshio reads (gmsh 2 and 4, .vtu, .xdmf, …) with lines, triangles, quadrilaterals, tetrahedra or
+    hexahedra, or second-order triangles, quadrilaterals (9 nodes), tetrahedra, hexahedra (27 nodes).  Physical
+    groups of gmsh become `Mesh.boundaries` and `Mesh.subdomains`; one without a name is called by its number.
+    Rank 0 sends one block after the other: beside the whole mesh it holds one block at a time.
+
+    Parameters
+    ----------
+    path : str or Path
+    comm : MPI.Comm
+    dim : int, optional
+        Dimension the mesh must have; by default that of its highest-dimensional cells.
+    repair : bool
+        Mend what can be mended: merge duplicate vertices and cells, drop unused vertices, reflect inverted cells.
+    weights : ndarray, optional
+        Cost of each cell, (cells,), needed on rank 0 only; equal by default.
+
+    Raises
+    ------
+    MeshError
+        On all ranks: the file cannot be read, or the mesh has a fault.  All faults found are listed, with numbers.
+    ParameterError
+        On all ranks, if the weights do not fit.
+    """
+    raw: Any = None
+    cuts: Any = None
+    facets: dict[str | None, Ids] = {}
+    error: Exception | None = None
+    if comm.rank == 0:
+        try:
+            raw = accept(mesh_file.load(path, dim), str(path), repair)
+            cuts = blocks(raw.cells.shape[1], comm.size, weights)
+            facets.update(mesh_raw.locate_facets(raw))
+            facets[None] = mesh_raw.outer_facets(raw)
+        except Exception as caught:
+            error = caught
+    raise_on_all(comm, error)
+    return _scatter(raw, facets, cuts, comm)
+
+
+def accept(raw: RawMesh, name: str, repair: bool = False) -> RawMesh:
+    """The mesh, mended if asked, in scikit-fem's form: coordinates of the right dimension, float64.
+
+    Raises
+    ------
+    MeshError
+        Lists everything `mesh_check.check_mesh` finds.
+    """
+    findings = mesh_check.check_mesh(raw)
+    if repair and findings and any(f.repairable for f in findings):
+        raw = mesh_check.repair(raw)
+        findings = mesh_check.check_mesh(raw)
+    if findings:
+        what = "; ".join(str(f) for f in findings)
+        raise MeshError(f"{name}: {what}", "; ".join(dict.fromkeys(f.remedy for f in findings)))
+    points = np.ascontiguousarray(raw.points[: raw.dim], dtype=np.float64)
+    order = np.sort(raw.cells, axis=0) if raw.mesh_type.sort_t else raw.cells  # scikit-fem sorts triangles itself
+    return RawMesh(points, order, raw.cell_type, raw.boundaries, raw.subdomains)
+
+
+# -- splitting -----------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class _Whole:
+    """What every rank knows of the whole mesh."""
+
+    cell_type: str
+    n_cells: int
+    n_vertices: int
+    boundaries: tuple[str, ...]
+    subdomains: tuple[str, ...]
+
+    @classmethod
+    def of(cls, raw: RawMesh, boundaries: tuple[str, ...]) -> _Whole:
+        return cls(raw.cell_type, raw.cells.shape[1], raw.points.shape[1], boundaries, tuple(sorted(raw.subdomains)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Cells `first`, … with their nodes compactly renumbered, the nodes' old numbers, and their facets."""
+
+    raw: RawMesh
+    first: int
+    ids: Ids
+    facets: Mapping[str | None, Ids]
+
+
+def _cut(raw: RawMesh, facets: Mapping[str | None, Ids], low: int, high: int) -> _Part:
+    ids, compact = np.unique(raw.cells[:, low:high], return_inverse=True)
+    renumbered = compact.reshape(len(raw.cells), high - low).astype(np.int32)
+    regions = {name: within(np.asarray(numbers)[None], low, high)[0] for name, numbers in raw.subdomains.items()}
+    mine = {name: within(pairs, low, high) for name, pairs in facets.items()}
+    points = np.ascontiguousarray(raw.points[:, ids])
+    return _Part(RawMesh(points, renumbered, raw.cell_type, {}, regions), low, ids.astype(np.int64), mine)
+
+
+def _build(part: _Part, comm: MPI.Comm, whole: _Whole) -> Mesh:
+    raw, ids, local = part.raw, part.ids, None
+    if ids.size:
+        # places of facets refer to this order of the nodes, so scikit-fem must not sort them
+        local = raw.mesh_type(raw.points, raw.cells, sort_t=False).with_subdomains(dict(raw.subdomains))
+        ids = np.empty_like(part.ids)
+        ids[cells.nodes(local)] = part.ids[raw.cells]  # second-order nodes were renumbered by scikit-fem
+    counts = (whole.n_cells, whole.n_vertices, part.first)
+    return Mesh(local, comm, raw.dim, *counts, ids, whole.boundaries, whole.subdomains, part.facets)
+
+
+def _scatter(raw: Any, facets: Mapping[str | None, Ids], cuts: Any, comm: MPI.Comm) -> Mesh:
+    """One block after the other from rank 0 to its rank."""
+    error: Exception | None = None
+    if comm.rank == 0:
+        whole = comm.bcast(_Whole.of(raw, tuple(sorted(name for name in facets if name is not None))))
+        for rank in range(comm.size - 1, -1, -1):
+            try:
+                part: Any = None if error else _cut(raw, facets, int(cuts[rank]), int(cuts[rank + 1]))
+            except MemoryError as caught:
+                part, error = None, caught
+            if rank > 0:
+                comm.send(part, dest=rank)
+    else:
+        whole = comm.bcast(None)
+        part = comm.recv(source=0)
+    raise_on_all(comm, error)
+    with collective_errors(comm):
+        built = _build(part, comm, whole)
+    return built
+
+
+def blocks(count: int, parts: int, weights: NDArray[np.float64] | None = None) -> Ids:
+    """Cuts (parts + 1,) of 0 … count into contiguous blocks of equal total weight.
+
+    Raises
+    ------
+    ParameterError
+        If the weights are not `count` finite non-negative numbers with a positive sum.
+    """
+    if weights is None:
+        equal: Ids = np.arange(parts + 1, dtype=np.int64) * count // parts
+        return equal
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape != (count,) or not np.all(weights >= 0) or not 0 < np.sum(weights) < np.inf:
+        raise ParameterError(
+            f"cell weights of shape {weights.shape} for {count} cells, sum {np.sum(weights)}",
+            "give one finite non-negative number per cell, not all zero",
+        )
+    total = np.cumsum(weights)
+    cuts = np.searchsorted(total, total[-1] * np.arange(1, parts) / parts, side="left") + 1
+    balanced: Ids = np.concatenate([[0], np.minimum(cuts, count), [count]]).astype(np.int64)
+    return balanced
+
+
+def within(rows: Ids, low: int, high: int) -> Ids:
+    """Those columns whose first row, a cell number, is in [low, high), counted from `low`."""
+    inside: Ids = rows[:, (rows[0] >= low) & (rows[0] < high)].astype(np.int64)
+    inside[0] -= low
+    return inside
+
+
+# -- scikit-fem meshes held by all ranks -----------------------------------------------------------------------
+def _name(kind: Any) -> str:
+    for name, known in mesh_raw.MESH_TYPES.items():
+        if known.elem is kind.elem:
+            return name
+    raise MeshError(f"unsupported mesh class {kind.__name__}", f"use cells of type {', '.join(mesh_raw.MESH_TYPES)}")
+
+
+def _facets(mesh: Any, cell_type: str) -> dict[str | None, Ids]:
+    named: dict[str | None, Ids] = {name: facet_cells(mesh, ids) for name, ids in (mesh.boundaries or {}).items()}
+    topology = RawMesh(np.zeros((1, mesh.t.max() + 1)), mesh.t, cell_type)
+    return {**named, None: mesh_raw.outer_facets(topology)}
+
+
+def _check(part: _Part) -> None:
+    if not np.all(np.isfinite(part.raw.points)):
+        bad = part.ids[~np.isfinite(part.raw.points).all(axis=0)]
+        raise MeshError(f"{bad.size} vertices are NaN or infinite: {bad[:5].tolist()}", "mend them where they are made")
+    # scikit-fem sorts the vertices of triangles, so orientation means nothing here
+    found = [f for f in mesh_check.bad_shapes(part.raw, part.first) if f.name != "inverted cells"]
+    if found:
+        raise MeshError("; ".join(str(f) for f in found), "; ".join(f.remedy for f in found))
+
+
+def facet_cells(mesh: Any, named: Any) -> Ids:
+    """Owning cell of each facet of a named boundary, and the facet's place in that cell: (2, facets)."""
+    facets = np.asarray(named, dtype=np.int64)
+    side = getattr(named, "ori", None)
+    owner = mesh.f2t[0 if side is None else side, facets]
+    if np.any(owner < 0):
+        lost = facets[owner < 0]
+        what = f"{lost.size} facets are oriented away from their only cell, first {lost[:5].tolist()}"
+        raise MeshError(what, "give the boundary without orientation")
+    return np.stack([owner.astype(np.int64), np.argmax(mesh.t2f[:, owner] == facets, axis=0)])

@@ -1,0 +1,328 @@
+"""Quadratures distributed over ranks: the discrete L² space everything else lives in.
+
+    ∫ g dx ≈ Σ_k w_k g(x_k),        ⟨u, v⟩ = Σ_k w_k Re(conj u(x_k) · v(x_k)),        ‖u‖ = ⟨u, u⟩^½
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import skfem
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from ..errors import NonFiniteError, ParameterError, QuadratureError, ShapeError
+from ..parallel.collective import collective_errors, raise_on_all
+from . import cells, grids
+from .grids import Bounds
+from .mesh import Mesh, blocks
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Quadrature:
+    """Points and positive weights, a block of them on each rank.
+
+    Creating one is collective.  A rank may have no points.
+
+    Parameters
+    ----------
+    x : ndarray
+        This rank's points, (dim, N).
+    w : ndarray
+        Their weights, (N,), non-negative: a negative weight would make ‖u‖² negative for some u.
+    comm : MPI.Comm
+    offset : int
+        Number of this rank's first point among all points; counted over the ranks when negative (the default).
+    normals : ndarray, optional
+        Unit outward normals, (dim, N), of a boundary quadrature.
+
+    Attributes
+    ----------
+    size : int
+        Points on all ranks.
+    measure : float
+        Σ w over all ranks: length, area or volume.
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, QuadratureError
+        On all ranks, if shapes or dimensions disagree, a number is not finite, a weight is negative, or all are zero.
+    """
+
+    x: Array
+    w: Array
+    comm: MPI.Comm
+    offset: int = -1
+    normals: Array | None = None
+    size: int = field(init=False)
+    measure: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        with collective_errors(self.comm):
+            points, weights = _frozen("x", self.x, 2), _frozen("w", self.w, 1)
+            normals = None if self.normals is None else _frozen("normals", self.normals, 2)
+            _check_local(points, weights, normals)
+        mine = (points.shape[0], weights.size, float(np.sum(weights)), normals is not None)
+        ranks = self.comm.allgather(mine)
+        with collective_errors(self.comm):
+            _check_ranks(ranks)
+        offset = sum(n for _, n, _, _ in ranks[: self.comm.rank]) if self.offset < 0 else self.offset
+        derived = {"x": points, "w": weights, "normals": normals, "offset": offset}
+        derived["size"] = sum(n for _, n, _, _ in ranks)
+        derived["measure"] = float(sum(total for _, _, total, _ in ranks))
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def dim(self) -> int:
+        """Space dimension."""
+        return len(self.x)
+
+    @property
+    def n(self) -> int:
+        """Points on this rank."""
+        return self.w.size
+
+    # -- sums over all points, one reduction each ------------------------------------------------------------
+    def integrate(self, values: Any) -> Any:
+        """Σ_k w_k g(x_k).
+
+        Parameters
+        ----------
+        values : ndarray
+            g at this rank's points, (\\*shape, N), real or complex.
+
+        Returns
+        -------
+        float, complex or ndarray of shape `shape`
+            The same on all ranks.
+
+        Raises
+        ------
+        ShapeError, NonFiniteError
+            On all ranks, if the last axis is not N on some rank, or the sum is not finite.
+        """
+        values = np.asarray(values)
+        if self._fits(values):
+            return self._sum(values @ self.w, None)
+        return self._sum(np.zeros(values.shape[:-1]), self._misfit("values", values))
+
+    def inner(self, u: Any, v: Any) -> float:
+        """⟨u, v⟩ = Σ_k w_k Re(conj u · v), all components; u and v of shape (\\*shape, N)."""
+        u, v = np.asarray(u), np.asarray(v)
+        error: Exception | None = None
+        local = np.zeros(())
+        if not self._fits(u):
+            error = self._misfit("u", u)
+        elif v.shape != u.shape:
+            error = ShapeError(f"u of shape {u.shape} and v of shape {v.shape}", "give fields of equal shape")
+        else:
+            local = np.vdot(u, v * self.w).real
+        return float(self._sum(local, error))
+
+    def norm(self, u: Any) -> float:
+        """‖u‖ = ⟨u, u⟩^½."""
+        return float(np.sqrt(self.inner(u, u)))
+
+    def _fits(self, values: NDArray[Any]) -> bool:
+        return values.ndim > 0 and values.shape[-1] == self.n
+
+    def _misfit(self, name: str, values: NDArray[Any]) -> ShapeError:
+        what = f"{name} of shape {values.shape} on rank {self.comm.rank}, which has {self.n} points"
+        return ShapeError(what, "give one value per local point, points last: (*shape, N)")
+
+    def _sum(self, local: Any, error: Exception | None) -> Any:
+        """Sum over ranks.  The number of failing and of complex ranks travels along: one reduction, no deadlock."""
+        local = np.asarray(local)
+        send = np.concatenate([[error is not None, np.iscomplexobj(local)], local.real.ravel(), local.imag.ravel()])
+        total = np.empty_like(send)
+        self.comm.Allreduce(send, total, op=MPI.SUM)
+        if total[0] > 0:
+            raise_on_all(self.comm, error)
+        real, imaginary = total[2:].reshape((2, *local.shape))
+        if not (np.all(np.isfinite(real)) and np.all(np.isfinite(imaginary))):
+            lost = NonFiniteError("the integral is not finite", "look for NaN, infinity or overflow in the integrand")
+            lost.collective = True
+            raise lost
+        result = real + 1j * imaginary if total[1] > 0 else real
+        return result[()] if result.ndim == 0 else result
+
+    # -- where points and weights come from ------------------------------------------------------------------
+    @classmethod
+    def from_mesh(
+        cls, mesh: Mesh | skfem.Mesh, order: int, comm: MPI.Comm | None = None, *, subdomain: str | None = None
+    ) -> Quadrature:
+        """Rule on every cell of a mesh, exact where g∘F · det J has degree `order` in the reference coordinates.
+
+        So g of degree k is integrated exactly for `order` ≥ k on lines, triangles, tetrahedra and parallelograms;
+        k + 1 on quadrilaterals, k + 2 on hexahedra; 2k + 2 on second-order triangles, 2k + 3 on second-order
+        quadrilaterals and tetrahedra, 2k + 5 on hexahedra of 27 nodes.
+
+        Parameters
+        ----------
+        mesh : Mesh or skfem.Mesh
+            A scikit-fem mesh must be the same on all ranks; its cells are split in contiguous blocks.
+        order : int
+            Polynomial degree.
+        comm : MPI.Comm, optional
+            Needed with a scikit-fem mesh.
+        subdomain : str, optional
+            Only the cells of this named subdomain.
+
+        Raises
+        ------
+        MeshError, ParameterError
+            On all ranks: a cell whose Jacobian vanishes or changes sign, an unknown name, an impossible order.
+        """
+        mesh = _distributed(mesh, comm)
+        with collective_errors(mesh.comm):
+            chosen = _subdomain(mesh, subdomain)
+            x, w = np.zeros((mesh.dim, 0)), np.zeros(0)
+            if mesh.local is not None:
+                x, w = cells.cell_points(mesh.local, order, chosen, mesh.first_cell)
+        return cls(x, w, mesh.comm)
+
+    @classmethod
+    def boundary(
+        cls, mesh: Mesh | skfem.Mesh, name: str | None, order: int, comm: MPI.Comm | None = None
+    ) -> Quadrature:
+        """∮ g dS on a named boundary or interface, or on the whole boundary (name None).
+
+        A rule on every facet, each facet once, with outward normals.
+
+        Normals point out of the facet's owning cell.  In one dimension facets are points of weight 1.
+
+        Raises
+        ------
+        ParameterError
+            On all ranks, if the mesh has no boundary of this name; lists those it has.
+        """
+        mesh = _distributed(mesh, comm)
+        with collective_errors(mesh.comm):
+            if name is not None and name not in mesh.boundaries:
+                known = ", ".join(mesh.boundaries) or "none"
+                raise ParameterError(f"the mesh has no boundary {name!r}", f"use one it has: {known}")
+            x, w, normals = np.zeros((mesh.dim, 0)), np.zeros(0), np.zeros((mesh.dim, 0))
+            if mesh.local is not None:
+                x, w, normals = cells.facet_points(mesh.local, mesh.facets[name], order)
+        return cls(x, w, mesh.comm, normals=normals)
+
+    @classmethod
+    def from_basis(cls, basis: Any, comm: MPI.Comm, *, split: bool = True) -> Quadrature:
+        """Points and weights of a scikit-fem basis, flattened cell by cell: (cells, Q) → cells · Q.
+
+        Parameters
+        ----------
+        basis : skfem.CellBasis or skfem.FacetBasis
+            A facet basis brings its normals.
+        split : bool
+            True: every rank holds the same basis, and takes its block of the cells.  False: every rank brings
+            the basis of its own cells.
+        """
+        with collective_errors(comm):
+            weights = basis.dx
+            cuts = blocks(len(weights), comm.size)
+            mine = slice(cuts[comm.rank], cuts[comm.rank + 1]) if split else slice(None)
+            x = np.asarray(basis.global_coordinates())[:, mine]
+            normals = np.asarray(basis.normals)[:, mine] if hasattr(basis, "normals") else None
+        flat = None if normals is None else normals.reshape(len(x), -1)
+        return cls(x.reshape(len(x), -1), weights[mine].ravel(), comm, normals=flat)
+
+    @classmethod
+    def periodic(cls, bounds: Bounds, n: int | Sequence[int], comm: MPI.Comm) -> Quadrature:
+        """Trapezoidal rule on a periodic interval or box: x = a + (b − a) k / n, k = 0 … n − 1, equal weights.
+
+        Exact for trigonometric polynomials of degree < n in each direction; spectral for smooth periodic g.
+
+        Parameters
+        ----------
+        bounds : (a, b) or sequence of (a, b)
+        n : int or sequence of int
+            Points in each direction.
+        """
+        with collective_errors(comm):
+            x, w = grids.periodic(bounds, n, comm.rank, comm.size)
+        return cls(x, w, comm)
+
+    @classmethod
+    def gauss(cls, bounds: Bounds, cells: int | Sequence[int], order: int, comm: MPI.Comm) -> Quadrature:
+        """Gauss–Legendre rule on equal cells of an interval or box, exact for degree `order` in each direction.
+
+        Parameters
+        ----------
+        bounds : (a, b) or sequence of (a, b)
+        cells : int or sequence of int
+            Cells in each direction.
+        order : int
+            Polynomial degree; max(2, order // 2 + 1) points per cell and direction.
+        """
+        with collective_errors(comm):
+            x, w = grids.gauss(bounds, cells, order, comm.rank, comm.size)
+        return cls(x, w, comm)
+
+
+# -- checks --------------------------------------------------------------------------------------------------
+def _frozen(name: str, array: Any, ndim: int) -> Array:
+    """Read-only float64 C-contiguous view (a copy only if needed)."""
+    given = np.asarray(array)
+    if given.ndim != ndim or given.dtype.kind not in "fiu":
+        expected = "(dim, N)" if ndim == 2 else "(N,)"
+        raise ShapeError(f"{name} has shape {given.shape} and type {given.dtype}", f"give real numbers {expected}")
+    view = np.ascontiguousarray(given, dtype=np.float64).view()
+    view.flags.writeable = False
+    return view
+
+
+def _check_local(x: Array, w: Array, normals: Array | None) -> None:
+    if x.shape[1] != w.size or x.shape[0] == 0 or (normals is not None and normals.shape != x.shape):
+        also = "" if normals is None else f", normals {normals.shape}"
+        raise ShapeError(f"points {x.shape}, weights {w.shape}{also}", "give x (dim, N), w (N,), normals (dim, N)")
+    for name, array in (("x", x), ("w", w), ("normals", normals)):
+        if array is not None and not np.all(np.isfinite(array)):
+            bad = np.flatnonzero(~np.isfinite(array).reshape(-1, w.size).all(axis=0))
+            what = f"{name} is not finite at {bad.size} points, first {bad[:5].tolist()}"
+            raise NonFiniteError(what, "look where these points come from")
+    if np.any(w < 0):
+        bad = np.flatnonzero(w < 0)
+        raise QuadratureError(
+            f"{bad.size} of {w.size} weights are negative, first at points {bad[:5].tolist()}: {w[bad[0]]:.3g}",
+            "use a rule with positive weights; with a negative one ‖u‖² can be negative",
+        )
+
+
+def _check_ranks(ranks: list[tuple[int, int, float, bool]]) -> None:
+    if len({(dim, normals) for dim, _, _, normals in ranks}) > 1:
+        dims = [dim for dim, _, _, _ in ranks]
+        raise QuadratureError(
+            f"ranks disagree: dimensions {dims}, normals {[normals for *_, normals in ranks]}",
+            "give x of shape (dim, 0) on ranks without points, and normals on all ranks or none",
+        )
+    if not 0 < sum(total for _, _, total, _ in ranks) < np.inf:
+        points = sum(n for _, n, _, _ in ranks)
+        raise QuadratureError(f"the weights of {points} points sum to zero or overflow", "check mesh and boundary name")
+
+
+# -- points --------------------------------------------------------------------------------------------------
+def _distributed(mesh: Mesh | skfem.Mesh, comm: MPI.Comm | None) -> Mesh:
+    if isinstance(mesh, Mesh):
+        if comm is not None and comm.size != mesh.comm.size:
+            what = f"a mesh split over {mesh.comm.size} ranks, a communicator of {comm.size}"
+            raise ParameterError(what, "leave comm out: the mesh has its own")
+        return mesh
+    if comm is None:
+        raise ParameterError("a scikit-fem mesh without a communicator", "pass comm=MPI.COMM_WORLD (or COMM_SELF)")
+    return Mesh.from_skfem(mesh, comm)
+
+
+def _subdomain(mesh: Mesh, name: str | None) -> Any:
+    if name is None:
+        return slice(None)
+    if name not in mesh.subdomains:
+        known = ", ".join(mesh.subdomains) or "none"
+        raise ParameterError(f"the mesh has no subdomain {name!r}", f"use one it has: {known}")
+    return slice(None) if mesh.local is None else np.asarray(mesh.local.subdomains[name])

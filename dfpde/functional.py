@@ -1,0 +1,143 @@
+"""Functionals of the field: energies, invariants, quantities of interest, with their derivatives in θ.
+
+    Q(u) = ∫ q(x, u, ∇u, …) dx,      dQ/dt = ⟨g, u_t⟩,   g = δQ/δu,      ∂Q(Φ(θ))/∂θ = Jᵀ g
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from .calculus import Field
+from .errors import ShapeError
+from .leastsquares import Rows
+from .parallel.collective import collective_errors
+from .problem import Problem, StageSystem
+
+Array = NDArray[Any]
+Alpha = tuple[int, ...]
+Variation = Array | Mapping[Alpha, Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Functional:
+    """Q(u) = ∫ q(x, u) dx by the quadrature of a problem.
+
+    Parameters
+    ----------
+    density : callable
+        q(x, u) -> (N,), real, with x (dim, N) and u a `Field`.
+    variation : callable
+        g(x, u), the derivative of Q: either the array δQ/δu of shape (*shape, N), with dQ = ∫ Re(conj(g) · du), or a
+        mapping {alpha: array (*shape, N)} of the derivatives of q with respect to ∂^alpha u,
+        dQ = Σ_alpha ∫ Re(conj(g_alpha) · ∂^alpha du).  The first is cheaper but integrates by parts: it is exact up to
+        the quadrature error, and needs boundary terms that vanish.
+    name : str
+        For tables and messages.
+    """
+
+    density: Callable[[Array, Field], Array]
+    variation: Callable[[Array, Field], Variation]
+    name: str = "Q"
+
+    @staticmethod
+    def linear(weight: Callable[[Array], Array] | float = 1.0, name: str = "mass") -> Functional:
+        """Q = ∫ Re(conj(ψ) · u) dx, ψ a number, an array (*shape, 1) or a function of x -> (*shape, N)."""
+
+        def psi(x: Array, u: Field) -> Array:
+            values: Array = np.asarray(weight(x) if callable(weight) else weight)
+            return np.broadcast_to(values, (*u.ansatz.shape, x.shape[1]))
+
+        return Functional(lambda x, u: _dot(psi(x, u), u.value), psi, name)
+
+    @staticmethod
+    def squared_norm(name: str = "norm²") -> Functional:
+        """Q = ∫ |u|² dx, all components."""
+        return Functional(lambda x, u: _dot(u.value, u.value), lambda x, u: 2 * u.value, name)
+
+    def value(self, problem: Problem, theta: Array) -> float:
+        """Q(Φ(θ)); collective."""
+        return float(values(problem, (self,), problem.field(theta))[0][0])
+
+    def gradient(self, problem: Problem, theta: Array) -> Array:
+        """∂Q/∂θ, shape (p,); collective."""
+        field = problem.field(theta)
+        rows = problem.tangent(field.theta).blocks[0]
+        gradient: Array = gradients(problem, (self,), field, rows)[0]
+        return gradient
+
+
+def values(problem: Problem, functionals: Sequence[Functional], field: Field) -> tuple[Array, Array]:
+    """Q_i and ∫|q_i|, the size its rounding error is relative to: shapes (m,), (m,); one reduction.
+
+    Raises
+    ------
+    ShapeError
+        A density is complex or not of shape (N,), on all ranks.
+    NonFiniteError
+        An integral is not finite.
+    """
+    with collective_errors(problem.comm):
+        densities = np.empty((len(functionals), field.x.shape[1]))
+        for row, functional in zip(densities, functionals, strict=True):
+            density = np.asarray(functional.density(field.x, field))
+            if density.shape != row.shape or np.iscomplexobj(density):
+                raise ShapeError(
+                    f"density of {functional.name!r} has shape {density.shape} and dtype {density.dtype}",
+                    f"one real number for each point: shape {row.shape}",
+                )
+            row[:] = density
+    both = problem.quadrature.integrate(np.stack([densities, np.abs(densities)]))
+    return both[0], both[1]
+
+
+def gradients(problem: Problem, functionals: Sequence[Functional], field: Field, rows: Rows) -> Array:
+    """∂Q_i/∂θ, shape (m, p), with the field's rows √W J at the same θ; one reduction."""
+    with collective_errors(problem.comm):
+        total = np.stack([_local_gradient(problem, functional, field, rows) for functional in functionals])
+    if problem.comm.size > 1:
+        problem.comm.Allreduce(MPI.IN_PLACE, total)
+    return total
+
+
+def stage_gradients(problem: Problem, functionals: Sequence[Functional], system: StageSystem) -> Array:
+    """∂Q_i/∂θ, shape (m, p), from a stage's field and tangent, which are not evaluated again.
+
+    Raises
+    ------
+    ShapeError
+        The stage does not carry its field.
+    """
+    if system.field is None:
+        raise ShapeError("the stage's system does not carry its field", "a dfpde.Problem, or one that sets it")
+    return gradients(problem, functionals, system.field, system.tangent.blocks[0])
+
+
+def _local_gradient(problem: Problem, functional: Functional, field: Field, rows: Rows) -> Array:
+    g = functional.variation(field.x, field)
+    zero = (0,) * problem.ansatz.dim
+    terms: Mapping[Alpha, Array] = g if isinstance(g, Mapping) else {zero: g}
+    shape = (*problem.ansatz.shape, field.x.shape[1])
+    total: Array = np.zeros(problem.ansatz.size)
+    for alpha, slope in terms.items():
+        slope = np.asarray(slope)
+        if slope.shape != shape:
+            raise ShapeError(f"variation of {functional.name!r} has shape {slope.shape}", f"the field's: {shape}")
+        if sum(alpha) == 0:
+            total += rows.adjoint(problem.weigh(slope.astype(problem.ansatz.dtype, copy=False)))
+        else:
+            tangent = problem.ansatz.tangent_derivative(field.theta, field.x, alpha)
+            total += np.tensordot(tangent, np.conj(slope * problem.quadrature.w), tangent.ndim - 1).real
+    return total
+
+
+def _dot(a: Array, b: Array) -> Array:
+    """Σ_components Re(conj(a) b), shape (N,)."""
+    product = np.real(np.conj(a) * b)
+    total: Array = product.reshape(-1, product.shape[-1]).sum(axis=0)
+    return total

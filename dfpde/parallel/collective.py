@@ -1,0 +1,123 @@
+"""Every rank raises, or none: agreement on errors over an MPI communicator.
+
+Each function takes the communicator explicitly; nothing here knows ``COMM_WORLD``.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from .. import errors
+
+
+def raise_on_all(comm: MPI.Comm, error: Exception | None) -> None:
+    """Raise on all ranks when one rank brings an error; return on all ranks otherwise.
+
+    Collective; one reduction of one integer when nothing is wrong.  The error of the lowest failing rank is
+    raised everywhere, as the same class where it is one of dfpde's (else as `errors.RemoteError` on the
+    ranks that did not fail themselves).
+    """
+    first = comm.rank if error is not None else comm.size
+    if comm.size > 1:
+        first = comm.allreduce(first, op=MPI.MIN)
+    if first == comm.size:
+        return
+    name, text, what, remedy = comm.bcast(_describe(error) if comm.rank == first else None, root=first)
+    if comm.rank == first and error is not None:
+        raised: Exception = error
+    else:
+        kind = getattr(errors, name, None)
+        if isinstance(kind, type) and issubclass(kind, errors.DfpdeError):
+            raised = kind(what, remedy)
+        else:
+            raised = errors.RemoteError(f"rank {first} raised {name}: {text}", f"look at rank {first}'s traceback")
+    raised.collective = True  # type: ignore[attr-defined]
+    raise raised
+
+
+def _describe(error: Exception | None) -> tuple[str, str, str, str]:
+    what = getattr(error, "what", str(error))
+    return type(error).__name__, str(error), what, getattr(error, "remedy", "")
+
+
+@contextmanager
+def collective_errors(comm: MPI.Comm) -> Iterator[None]:
+    """Run a block that may fail on some ranks only; all ranks raise, or none.
+
+    The block itself must not communicate: a rank that fails inside it would leave the others waiting.
+    """
+    error: Exception | None = None
+    try:
+        yield
+    except Exception as caught:
+        if getattr(caught, "collective", False):
+            raise
+        error = caught
+    raise_on_all(comm, error)
+
+
+def require_finite(comm: MPI.Comm, remedy: str, **arrays: NDArray[Any]) -> None:
+    """Refuse NaN and infinity on all ranks together.
+
+    Raises
+    ------
+    NonFiniteError
+        Names the array, how many entries are not finite on the first such rank, and the first index.
+    """
+    with collective_errors(comm):
+        for name, array in arrays.items():
+            # one pass without a temporary: a sum is finite only if all terms are (overflow is looked at closely)
+            with np.errstate(over="ignore", invalid="ignore"):
+                suspicious = not np.isfinite(np.sum(array))
+            if suspicious:
+                bad = np.flatnonzero(~np.isfinite(array))
+                if bad.size:
+                    raise errors.NonFiniteError(
+                        f"{name} has {bad.size} of {array.size} entries that are NaN or infinite on rank "
+                        f"{comm.rank}, the first at flat index {bad[0]} of shape {array.shape}",
+                        remedy,
+                    )
+
+
+@contextmanager
+def run(comm: MPI.Comm) -> Iterator[None]:
+    """Body of a parallel script: any failure ends all ranks within seconds, with one message.
+
+    An error that every rank raises is printed by rank 0 alone, and all ranks leave with exit code 1.  An error
+    that one rank raises alone (user code between dfpde's calls) is printed by that rank, which then aborts the
+    communicator.  ``KeyboardInterrupt`` leaves with code 130.
+
+    Examples
+    --------
+    >>> from mpi4py import MPI
+    >>> with run(MPI.COMM_SELF):
+    ...     pass
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if comm.rank == 0:
+            sys.stderr.write("\ninterrupted\n")
+            sys.stderr.flush()
+        if comm.size > 1:
+            comm.Abort(130)
+        raise SystemExit(130) from None
+    except Exception as error:
+        together_raised = getattr(error, "collective", False) or comm.size == 1
+        if comm.rank == 0 or not together_raised:
+            if not isinstance(error, errors.DfpdeError):
+                traceback.print_exc()
+            who = "" if together_raised else f" (rank {comm.rank} of {comm.size})"
+            sys.stderr.write(f"dfpde: {type(error).__name__}{who}: {error}\n")
+            sys.stderr.flush()
+        if not together_raised:
+            comm.Abort(1)
+        raise SystemExit(1) from None

@@ -1,0 +1,99 @@
+"""Inertia whose ε is chosen before every solve, from the defect, the step size and the curvature of the ansatz."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ParameterError
+from ..leastsquares import Solver
+from ..parallel.collective import collective_errors
+from ..problem import StageSystem
+from .rule import Regularization, StageContext, Velocity, anchored, require_nonnegative
+
+Array = NDArray[Any]
+
+#: Default ρ: friction with a memory of about 1/(1 − ρ) = 33 solves; measured in docs/inertia.md.
+RHO = 0.97
+
+#: Default s of `AutoInertia`: ½ h κ (r/2ε)² ≤ r.
+SAFETY = 1 / 8
+
+
+@dataclass(frozen=True)
+class AutoInertia(Regularization):
+    """Inertia with ε² = s h κ (d + η‖f‖) and friction ρ^(τ/τ_max) before every solve.
+
+    Balances what a velocity in weakly informed directions does to a step, ½ h κ |w|² with |w| ≤ ‖r‖/2ε, against the
+    residual that is tolerated anyway: d, the defect of the solve before, and η‖f‖.  κ = ‖Φ''[v, v]‖/|v|² is the
+    curvature of the ansatz along the anchor, by a central difference of the field.  Friction acts over time: where
+    steps shrink (τ below the longest so far, τ_max), a velocity in a null direction is not worn down; see
+    docs/inertia.md.
+
+    Parameters
+    ----------
+    tolerance : float
+        η, the relative error of u_t that does not matter.
+    rho : float
+        0 ≤ ρ ≤ 1, for solves τ_max apart.
+    safety : float
+        s > 0; 1/8 is the worst case of the balance.
+
+    Raises
+    ------
+    ParameterError
+        Numbers outside their ranges.
+    """
+
+    tolerance: float = 1e-4
+    rho: float = RHO
+    safety: float = SAFETY
+
+    def __post_init__(self) -> None:
+        require_nonnegative(tolerance=self.tolerance, rho=self.rho, safety=self.safety)
+        if not (0 < self.tolerance < 1 and self.rho <= 1 and self.safety > 0):
+            raise ParameterError(f"{self}", "0 < tolerance < 1, 0 <= rho <= 1, safety > 0")
+
+    def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
+        """See `Regularization`; memory = (defect of this solve, largest ‖√W J D⁻¹‖ and |τ| so far)."""
+        defect, size, longest = context.memory or (math.nan, 0.0, 0.0)
+        f, tau = system.tangent.norm(system.rhs), abs(context.dt) / context.stages
+        size, longest = max(size, stiffness_norm(system)), max(longest, tau)
+        rho = self.rho ** (tau / longest)
+        along = anchor
+        if along is None:  # a first velocity, to measure the curvature along
+            first = anchored(system, None, max(FLOOR, self.tolerance) * size, rho, solver)
+            defect, along = first.defect, first.value
+        defect = self.tolerance * f if math.isnan(defect) else defect
+        eps2 = self.safety * abs(context.dt) * curvature(system, along, context.dt) * (defect + self.tolerance * f)
+        found = anchored(system, anchor, max(FLOOR * size, math.sqrt(eps2)), rho, solver)
+        return replace(found, memory=(found.defect, size, longest))
+
+
+#: Smallest ε relative to the largest ‖J‖ so far: where the normal equations of the preconditioner lose all digits, √u.
+#: Not to the present ‖J‖: where the whole tangent vanishes, inertia has to take over.
+FLOOR = 2.0**-26
+
+
+def curvature(system: StageSystem, v: Array, dt: float) -> float:
+    """κ = ‖Φ(θ + hv) − 2Φ(θ) + Φ(θ − hv)‖/(h²|Dv|²), the second derivative of the field along v; collective."""
+    size = float(np.linalg.norm(v if system.scale is None else system.scale * v))
+    if size == 0.0 or system.values is None or system.theta is None:
+        return 0.0
+    step = dt * v
+    with collective_errors(system.tangent.comm), np.errstate(over="ignore", invalid="ignore"):
+        bend = system.values(system.theta + step) - 2 * system.values(system.theta) + system.values(system.theta - step)
+    kappa = system.tangent.norm(bend) / (dt * size) ** 2
+    return kappa if math.isfinite(kappa) else 0.0
+
+
+def stiffness_norm(system: StageSystem) -> float:
+    """Lower bound of ‖√W J D⁻¹‖ by one step of the power method from the gradient JᵀWf; collective."""
+    scale = 1.0 if system.scale is None else system.scale
+    g = system.tangent.adjoint(system.rhs) / scale
+    size = float(np.linalg.norm(g))
+    return system.tangent.norm(system.tangent.apply(g / scale)) / size if size > 0 else 0.0

@@ -1,0 +1,125 @@
+"""What every regularization rule is: a stage's least-squares system and an anchor in, a velocity out.
+
+    v = ρ a + argmin_δ ‖J δ − (f − ρ J a)‖²_W + ε² ‖D δ‖²
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ParameterError
+from ..leastsquares import LeastSquares, Solver
+from ..problem import StageSystem
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Velocity:
+    """A stage velocity and what the next stage needs.
+
+    Attributes
+    ----------
+    value : (p,) array
+        θ̇.
+    anchor : (p,) array
+        What the next stage passes on as its anchor: for inertia the velocity itself.
+    defect : float
+        ‖J θ̇ − f‖_W.
+    iterations : int
+        Iterations of the linear solver.
+    memory : tuple of float
+        Numbers the rule keeps for its next solve, the same on all ranks.
+    """
+
+    value: Array
+    anchor: Array
+    defect: float
+    iterations: int = 0
+    memory: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """Where in a run a stage velocity is asked for.
+
+    Attributes
+    ----------
+    t : float
+        Time of the stage.
+    dt : float
+        Step size h.
+    stages : int
+        New velocities for each step: solves are τ = h/stages apart.
+    step, stage : int
+        Index of the step and of the stage: keys of random choices, identical on all ranks and after a restart.
+    memory : tuple of float
+        What the rule kept from its last solve; empty at the start of a run.
+    """
+
+    t: float
+    dt: float
+    stages: int
+    step: int = 0
+    stage: int = 0
+    memory: tuple[float, ...] = ()
+
+
+class Regularization(Protocol):
+    """Rule that turns a stage's least-squares system and an anchor into a velocity."""
+
+    def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
+        """The stage velocity; collective, identical on all ranks. ``anchor=None`` at the start of a run."""
+        ...
+
+
+class Anchored(Regularization):
+    """Rules with ε and ρ that are known before the solve: `velocity` from `coefficients`."""
+
+    @abstractmethod
+    def coefficients(self, tau: float) -> tuple[float, float]:
+        """(ε, ρ) for solves that are τ apart; mass and friction are μ = ε² ρ τ and κ = ε² (1 − ρ)."""
+
+    def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
+        """See `Regularization`."""
+        return anchored(system, anchor, *self.coefficients(context.dt / context.stages), solver)
+
+
+#: Solves of the first velocity, which has no anchor: iterated Tikhonov, bias β^k instead of β in every direction.
+#: The factor is the same for all, so one costs a few products.
+FIRST_SOLVES = 4
+
+
+def anchored(
+    system: StageSystem, anchor: Array | None, eps: float, rho: float, solver: Solver
+) -> Velocity:
+    """One inertial solve in increment form; without an anchor, iterated Tikhonov from rest.
+
+    A first velocity by a single Tikhonov solve would carry its bias β = ε²/(σ² + ε²) into every later stage of pure
+    inertia; `FIRST_SOLVES` iterations with ρ = 1 leave β^k, at full regularization of directions with σ ≪ ε.
+    For ρ = 0 the anchor is of no effect, and one solve is made.
+    """
+    rounds = 1 if anchor is not None or rho == 0 else FIRST_SOLVES
+    if anchor is None:
+        anchor, rho = np.zeros(system.tangent.columns), 1.0
+    iterations = 0
+    for _ in range(rounds):
+        start = rho * anchor
+        rhs = system.rhs - system.tangent.apply(start)  # also carries NaN of the tangent into the check: 0 · NaN
+        solution = solver.solve(LeastSquares(system.tangent, rhs, eps, system.scale))
+        anchor = start + solution.value
+        iterations += solution.iterations
+    return Velocity(anchor, anchor, solution.defect, iterations)
+
+
+def require_nonnegative(**values: float) -> None:
+    """Refuse numbers that are negative or not finite, by name."""
+    for name, value in values.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise ParameterError(f"{name} = {value}", f"a finite {name} >= 0")

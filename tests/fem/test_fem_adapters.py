@@ -1,0 +1,79 @@
+"""Other finite-element codes, where they are installed: the same model through them and through scikit-fem."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import skfem
+from skfem.models import laplace, mass
+
+import dfpde as df
+from dfpde import fem
+from dfpde.errors import ParameterError
+
+THETA = np.array([1.0, 0.4, 0.3, 2.0])
+
+
+def through_scikit_fem(comm, n: int) -> fem.SemiDiscrete:
+    """Heat equation on the unit square, P1 on the mesh whose diagonals go from bottom left to top right."""
+    mesh = skfem.MeshTri.init_tensor(np.linspace(0, 1, n + 1), np.linspace(0, 1, n + 1))
+    space = fem.Space(fem.partition(mesh if comm.rank == 0 else None, comm), skfem.ElementTriP1())
+    local = space.matrix(laplace)
+    ansatz = df.GaussianMixture.isotropic(2, 1)
+    return fem.SemiDiscrete(ansatz, space.matrix(mass), lambda t, u: -(local @ u), space.nodes)
+
+
+def compare(one: fem.SemiDiscrete, other: fem.SemiDiscrete, rel: float) -> None:
+    """Norm, gradient of the least-squares functional and a short run agree."""
+    assert one.norm(THETA) == pytest.approx(other.norm(THETA), rel=rel)
+    first, second = one.system(0.0, THETA), other.system(0.0, THETA)
+    assert np.allclose(first.tangent.adjoint(first.rhs), second.tangent.adjoint(second.rhs), rtol=rel, atol=rel)
+    how = {"until": 0.02, "regularization": df.Tikhonov(1e-4), "controller": df.Fixed(0.01), "integrator": df.RK4}
+    ends = [list(df.evolve(problem, df.State(0.0, THETA), **how))[-1].theta for problem in (one, other)]
+    assert np.allclose(*ends, rtol=10 * rel)
+
+
+@pytest.mark.mpi
+def test_dolfinx(comm):
+    """dolfinx's own assembled matrices on any number of ranks; its functions at dfpde's points and back."""
+    dolfinx = pytest.importorskip("dolfinx", reason="dolfinx is not installed (apt-get install python3-dolfinx)")
+    import ufl
+
+    from dfpde.fem import dolfinx_adapter
+
+    mesh = dolfinx.mesh.create_unit_square(comm, 6, 6)
+    make = getattr(dolfinx.fem, "functionspace", None) or dolfinx.fem.FunctionSpace
+    space = make(mesh, ("CG", 1))
+    u, v = dolfinx.fem.Function(space), ufl.TestFunction(space)
+    model = dolfinx_adapter.semi_discrete(
+        df.GaussianMixture.isotropic(2, 1), u, ufl.TrialFunction(space) * v * ufl.dx,
+        -ufl.inner(ufl.grad(u), ufl.grad(v)) * ufl.dx,
+    )  # fmt: skip
+    compare(model, through_scikit_fem(comm, 6), 1e-9)
+
+    linear = lambda x: 1 + 2 * x[0] - x[1]  # noqa: E731
+    u.interpolate(linear)
+    points = np.random.default_rng(comm.rank).random((2, 7 * comm.rank + 5))
+    assert np.allclose(dolfinx_adapter.evaluate(u, points), linear(points), atol=1e-13)
+    field = df.Field(model.ansatz, THETA, points)
+    u.interpolate(lambda x: field(x[:2]))
+    mine = dolfinx_adapter.nodes(space)
+    assert np.allclose(u.x.array[: mine.n], field(mine.x), atol=1e-14)
+    with pytest.raises(ParameterError, match="outside the mesh"):
+        dolfinx_adapter.evaluate(u, points + (3.0 if comm.rank == 0 else 0.0))
+
+
+@pytest.mark.mpi
+def test_firedrake(comm):
+    """Firedrake's own assembled matrices."""
+    firedrake = pytest.importorskip("firedrake", reason="Firedrake is installed from source only; not here")
+    from dfpde.fem import firedrake_adapter
+
+    mesh = firedrake.UnitSquareMesh(6, 6, diagonal="right", comm=comm)
+    space = firedrake.FunctionSpace(mesh, "CG", 1)
+    u, v = firedrake.Function(space), firedrake.TestFunction(space)
+    model = firedrake_adapter.semi_discrete(
+        df.GaussianMixture.isotropic(2, 1), u, firedrake.TrialFunction(space) * v * firedrake.dx,
+        -firedrake.inner(firedrake.grad(u), firedrake.grad(v)) * firedrake.dx,
+    )  # fmt: skip
+    compare(model, through_scikit_fem(comm, 6), 1e-9)

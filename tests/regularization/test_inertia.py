@@ -1,0 +1,117 @@
+"""Inertia: continuous and per-step forms, the first velocity, and the automatic choice of ε."""
+
+import numpy as np
+import pytest
+
+import dfpde as df
+from benchmarks import study_problems as study
+from dfpde.regularization.automatic import curvature, stiffness_norm
+from dfpde.regularization.rule import FIRST_SOLVES, StageContext
+from tests.small import Written, last, linear, redundant, vector_problem
+
+
+def test_continuous_form_is_consistent_under_changes_of_the_step():
+    """μ θ̈ + κ θ̇ = 0 in a null direction: velocities decay as e^{−κt/μ}, for one step of h or many of h/n alike."""
+    problem = vector_problem(redundant(), lambda t, c: [0.0], 1)
+    mass, friction, n = 0.5, 0.4, np.array([1.0, -1.0]) / np.sqrt(2)
+    errors = []
+    for steps in (50, 100):
+        start = df.State(0.0, np.zeros(2), velocity=n, anchor=n)
+        rule = df.InertiaFromMass(mass, friction)
+        state = last(df.evolve(problem, start, until=1.0, regularization=rule, controller=df.Fixed(1 / steps),
+                               integrator=df.RK4))  # fmt: skip
+        errors.append(abs(state.velocity @ n - np.exp(-friction / mass)))
+    assert errors[0] < 2e-3
+    assert errors[0] / errors[1] == pytest.approx(2, rel=0.1)  # implicit Euler for the velocity: first order in τ
+    uneven, t, dt = df.State(0.0, np.zeros(2), velocity=n, anchor=n), 0.0, 1e-3
+    while t < 1.0:  # steps that grow and shrink by large factors
+        dt = min(0.04, 1.0 - t) if dt < 2e-3 else min(1e-3, 1.0 - t)
+        uneven = next(df.evolve(problem, uneven, until=t + dt, regularization=rule, controller=df.Fixed(dt),
+                                integrator=df.RK4))  # fmt: skip
+        t = uneven.t
+    assert uneven.velocity @ n == pytest.approx(np.exp(-friction / mass), abs=4e-3)
+
+
+@pytest.mark.parametrize(
+    ("integrator", "solves"), [(df.integrators.Euler, 1), (df.integrators.Heun, 2), (df.RK4, 4)], ids=["1", "2", "4"]
+)
+def test_effective_mass_does_not_depend_on_the_number_of_stages(integrator, solves):
+    """ε² = μ/τ + κ with τ = h/stages: what a null direction remembers over a step is ρ^stages ≈ e^{−κh/μ}."""
+    eps, rho = df.InertiaFromMass(0.5, 0.4).coefficients(0.1 / solves)
+    assert eps**2 == pytest.approx(0.5 * solves / 0.1 + 0.4)
+    assert rho**solves == pytest.approx(np.exp(-0.4 * 0.1 / 0.5), rel=4e-3)
+    assert integrator.tableau.solves == solves
+
+
+def test_first_velocity_is_nearly_unbiased_and_still_regularized():
+    """Iterated Tikhonov: bias β^k in informed directions, nothing from directions far below ε."""
+    ansatz = Written(3, lambda th: th, lambda th: np.diag([1.0, 0.1, 1e-6]))
+    problem = vector_problem(ansatz, lambda t, c: [1.0, 0.1, 1e-3], 3)
+    eps = 0.03
+    v = df.Inertia(eps, 1.0).velocity(problem.system(0.0, np.ones(3)), None, df.Dense(), StageContext(0, 0.1, 1)).value
+    beta = eps**2 / (np.array([1.0, 0.01, 1e-12]) + eps**2)
+    exact = np.array([1.0, 1.0, 1e3])
+    assert np.allclose(v, (1 - beta**FIRST_SOLVES) * exact, rtol=1e-9)
+    assert abs(v[1] - 1) < 1e-4 and abs(v[2]) < 1e-2
+
+
+def test_curvature_is_the_second_derivative_along_the_anchor():
+    ansatz = Written(2, lambda th: [th[0] ** 2, th[0] * th[1]], lambda th: [[2 * th[0], 0], [th[1], th[0]]])
+    problem = vector_problem(ansatz, lambda t, c: [0.0, 0.0], 2)
+    v = np.array([0.6, -1.1])  # Φ''[v, v] = (2 v₀², 2 v₀ v₁)
+    expected = np.hypot(2 * v[0] ** 2, 2 * v[0] * v[1]) / (v @ v)
+    assert curvature(problem.system(0.0, np.array([1.0, 2.0])), v, 0.1) == pytest.approx(expected, rel=1e-9)
+    assert curvature(problem.system(0.0, np.array([1.0, 2.0])), 0 * v, 0.1) == 0.0
+
+
+def test_friction_of_auto_acts_over_time():
+    """In a null direction ρ^(τ/τ_max): ten solves a tenth as far apart wear a velocity down as much as one."""
+    problem = vector_problem(redundant(), lambda t, c: [1.0], 1)
+    n, rule, solver = np.array([1.0, -1.0]) / np.sqrt(2), df.AutoInertia(rho=0.9), df.Dense()
+    system = problem.system(0.0, np.zeros(2))
+    long = rule.velocity(system, n, solver, StageContext(0.0, 0.4, 4))
+    assert long.value @ n == pytest.approx(0.9, rel=1e-12)
+    v, memory = n, long.memory
+    for _ in range(10):
+        found = rule.velocity(system, v, solver, StageContext(0.0, 0.04, 4, memory=memory))
+        v, memory = found.value, found.memory
+    assert v @ n == pytest.approx(0.9, rel=1e-12)
+
+
+def test_auto_passes_where_the_whole_tangent_vanishes():
+    """θ³ = t − 1: at θ = 0 the velocity is infinite; inertia carries it through, with step control and no number."""
+    ansatz = Written(1, lambda th: [th[0] ** 3], lambda th: [[3 * th[0] ** 2]])
+    problem = vector_problem(ansatz, lambda t, c: [1.0], 1)
+    state = last(df.evolve(problem, df.State(0.0, -np.ones(1)), until=2.0))
+    assert state.theta[0] ** 3 == pytest.approx(1.0, abs=1e-4)
+
+
+def test_norm_of_the_tangent_is_bounded_from_below():
+    problem = vector_problem(
+        Written(2, lambda th: th * [3.0, 0.2], lambda th: np.diag([3.0, 0.2])), lambda t, c: [1.0, 1.0], 2
+    )
+    assert 2.9 < stiffness_norm(problem.system(0.0, np.ones(2))) <= 3.0 + 1e-12
+
+
+@pytest.mark.mpi
+def test_auto_is_the_same_on_all_ranks_and_has_its_memory_in_the_state(comm):
+    case = study.advection(comm=comm)
+    states = [s for _, s in zip(range(5), df.evolve(case.problem, case.start, until=case.until), strict=False)]
+    assert len(states[-1].memory) >= 1
+    for value in comm.allgather((states[-1].theta.tobytes(), states[-1].memory)):
+        assert value == (states[-1].theta.tobytes(), states[-1].memory)
+
+
+@pytest.mark.parametrize("make", [study.advection, study.heat, study.kdv, study.fisher], ids=lambda f: f.__name__)
+def test_auto_needs_no_number(make):
+    """At fixed steps with ε from the rule: nothing blows up, and the error is small."""
+    case = make()
+    options = {"controller": df.Fixed(case.dt), "integrator": df.RK4, "regularization": df.AutoInertia()}
+    state = last(df.evolve(case.problem, case.start, until=case.until, **options))
+    assert case.error(state) < 5e-3
+
+
+def test_auto_full_rank_is_dirac_frenkel():
+    problem = vector_problem(linear(2), lambda t, c: [-c[1], c[0]], 2)
+    state = last(df.evolve(problem, df.State(0.0, np.array([1.0, 0.0])), until=np.pi, controller=df.PI(1e-8)))
+    assert np.allclose(state.theta, [-1, 0], atol=1e-6)
