@@ -134,7 +134,7 @@ def compare(widths: tuple[int, ...], n: int, steps: int) -> dict[str, Any]:
             for k in range(begin, min(begin + TURN, steps)):
                 advance(name, k)
     print(f"\nnetwork {widths}, p = {p}, N = {n}, ε = {eps:.1e}, {steps} RK4 steps of {DT}; start misfit "
-          f"{start.error / q.norm(reference):.1e}")  # fmt: skip
+          f"{start.statistics.error / q.norm(reference):.1e}")  # fmt: skip
     medians_ms = {name: 1e3 * float(np.median(values)) for name, values in seconds.items()}
     for name, ms in medians_ms.items():
         value = problem.ansatz.value(np.asarray(thetas[name]), q.x)

@@ -93,7 +93,7 @@ class Run:
             "t": last.t,
             "parameters": last.theta.size,
             "steps": last.step,
-            "rejected": last.rejected,
+            "rejected": last.statistics.rejected,
             "seconds": round(self.seconds, 2),
         }
 

@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         n, until = (6, 0.4) if options.quick else (10, 0.9)
         problem, start = setting(n, comm)
         rules = {"ρ = 0.97": df.Inertia(1e-3, 0.97), "Tikhonov": df.Tikhonov(1e-3)}
-        runs, result = {}, {"fit": start.error}
+        runs, result = {}, {"fit": start.statistics.error}
         for steps in (10, 40) if options.quick else (100, 1000):
             for name, rule in rules.items():
                 for keep in (False, True):

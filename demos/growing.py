@@ -44,7 +44,7 @@ def follow(run: Iterable[tuple[df.Problem, df.State]]) -> tuple[Track, df.Proble
     for problem, state in run:
         exact = cole_hopf(state.t, problem.points)
         error = problem.quadrature.norm(problem.field(state).value - exact) / problem.quadrature.norm(exact)
-        track.append((state.t, problem.ansatz.n, state.defect, error))
+        track.append((state.t, problem.ansatz.n, state.statistics.defect, error))
     return track, problem, state
 
 

@@ -126,7 +126,8 @@ def job(options: argparse.Namespace, comm: MPI.Comm) -> dict[str, Any]:
     mesh, problem, start = setup(options.mesh, comm)
     cells = comm.allreduce(mesh.local.nelements if mesh.local is not None else 0)
     points = problem.quadrature.size
-    say(f"{options.mesh.name}: {cells} cells, {points} points on {comm.size} rank(s), misfit {start.error:.1e}")
+    misfit = start.statistics.error
+    say(f"{options.mesh.name}: {cells} cells, {points} points on {comm.size} rank(s), misfit {misfit:.1e}")
     parameters = {"Omega": OMEGA, "omega": SWAP, "until": until, "steps": steps, "rtol": 1e-6}
     with RunManifest(options.out / "rabi.json", comm, **parameters) as manifest:
         table = scan(problem, start, until, steps, epsilons, say)
@@ -141,7 +142,7 @@ def job(options: argparse.Namespace, comm: MPI.Comm) -> dict[str, Any]:
             "energy_drift": drift,
             "defect": max(row[2] for row in history[1:]),
             "steps": state.step,
-            "rejected": state.rejected,
+            "rejected": state.statistics.rejected,
             "theta": state.theta.tolist(),
             "seconds": time.perf_counter() - began,
         }
@@ -150,7 +151,8 @@ def job(options: argparse.Namespace, comm: MPI.Comm) -> dict[str, Any]:
             f"ratio {figures['ratio']:.0f}"
         )
         say(
-            f"adaptive, rtol 1e-6: error {figures['error']:.2e} after {state.step} steps ({state.rejected} rejected), "
+            f"adaptive, rtol 1e-6: error {figures['error']:.2e} after {state.step} steps "
+            f"({state.statistics.rejected} rejected), "
             f"largest defect {figures['defect']:.1e}, energy drift {drift:.1e}"
         )
         manifest.record(**figures)
@@ -171,7 +173,7 @@ def adaptive(
     history, state = [], start
     for count, state in enumerate(progress(chain([start], states), until, comm)):
         a = [problem.ansatz.unpack(state.theta)[f"{i}.amplitudes"][0] for i in (0, 1)]
-        history.append([state.t, error(problem, state), state.defect, energy(problem, state), *a])
+        history.append([state.t, error(problem, state), state.statistics.defect, energy(problem, state), *a])
         if count % 4 == 0:
             writer.write(state.t, z=problem.field(state))
     return history, state

@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ParameterError, ShapeError
-from .evolution.state import State
+from .evolution.state import State, Statistics
 from .leastsquares import KSP, LeastSquares, Solver
+from .model import Model
 from .parallel.collective import collective_errors, require_finite
 from .parallel.threads import one_thread
-from .problem import Problem
 
 Array = NDArray[Any]
 
 
 @one_thread()
 def fit(
-    problem: Problem,
+    problem: Model,
     initial: Callable[[Array], Array] | Array,
     guess: Array,
     *,
@@ -57,7 +57,7 @@ def fit(
     Returns
     -------
     State
-        ``state.error`` is the misfit ‖Φ(θ) − u₀‖_W.
+        ``state.statistics.error`` is the misfit ‖Φ(θ) − u₀‖_W.
 
     Raises
     ------
@@ -78,10 +78,10 @@ def fit(
             return problem.weigh(target - problem.ansatz.value(theta, problem.points))
 
     theta, misfit = _levenberg_marquardt(problem, residual, theta, rtol, max_iterations, solver)
-    return State(t=t, theta=theta, error=misfit)
+    return State(t=t, theta=theta, statistics=Statistics(error=misfit))
 
 
-def _target(problem: Problem, initial: Callable[[Array], Array] | Array) -> Array:
+def _target(problem: Model, initial: Callable[[Array], Array] | Array) -> Array:
     ansatz, x = problem.ansatz, problem.points
     with collective_errors(problem.comm):
         values = np.asarray(initial(x) if callable(initial) else initial)
@@ -97,7 +97,7 @@ def _target(problem: Problem, initial: Callable[[Array], Array] | Array) -> Arra
 
 
 def _levenberg_marquardt(
-    problem: Problem,
+    problem: Model,
     residual: Callable[[Array], Array],
     theta: Array,
     rtol: float,

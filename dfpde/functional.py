@@ -14,10 +14,10 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from .calculus import Field
-from .errors import ShapeError
+from .errors import NonFiniteError, ParameterError, ShapeError
 from .leastsquares import Rows
+from .model import ImplicitSystem, Model, StageSystem
 from .parallel.collective import collective_errors
-from .problem import Problem, StageSystem
 
 Array = NDArray[Any]
 Alpha = tuple[int, ...]
@@ -26,7 +26,7 @@ Variation = Array | Mapping[Alpha, Array]
 
 @dataclass(frozen=True, eq=False)
 class Functional:
-    """Q(u) = ∫ q(x, u) dx by the quadrature of a problem.
+    """Q(u) = ∫ q(x, u) dx by the points and weights of a model.
 
     Parameters
     ----------
@@ -60,11 +60,11 @@ class Functional:
         """Q = ∫ |u|² dx, all components."""
         return Functional(lambda x, u: _dot(u.value, u.value), lambda x, u: 2 * u.value, name)
 
-    def value(self, problem: Problem, theta: Array) -> float:
+    def value(self, problem: Model, theta: Array) -> float:
         """Q(Φ(θ)); collective."""
         return float(values(problem, (self,), problem.field(theta))[0][0])
 
-    def gradient(self, problem: Problem, theta: Array) -> Array:
+    def gradient(self, problem: Model, theta: Array) -> Array:
         """∂Q/∂θ, shape (p,); collective."""
         field = problem.field(theta)
         rows = problem.tangent(field.theta).blocks[0]
@@ -72,7 +72,7 @@ class Functional:
         return gradient
 
 
-def values(problem: Problem, functionals: Sequence[Functional], field: Field) -> tuple[Array, Array]:
+def values(problem: Model, functionals: Sequence[Functional], field: Field) -> tuple[Array, Array]:
     """Q_i and ∫|q_i|, the size its rounding error is relative to: shapes (m,), (m,); one reduction.
 
     Raises
@@ -92,11 +92,18 @@ def values(problem: Problem, functionals: Sequence[Functional], field: Field) ->
                     f"one real number for each point: shape {row.shape}",
                 )
             row[:] = density
-    both = problem.quadrature.integrate(np.stack([densities, np.abs(densities)]))
-    return both[0], both[1]
+        local = np.stack([densities, np.abs(densities)]) @ problem.weights
+    if problem.comm.size > 1:
+        problem.comm.Allreduce(MPI.IN_PLACE, local)
+    if not np.all(np.isfinite(local)):
+        names = [q.name for q, size in zip(functionals, local[1], strict=True) if not np.isfinite(size)]
+        error = NonFiniteError(f"the integral of {', '.join(names)} is not finite", "look at the density and the field")
+        error.collective = True
+        raise error
+    return local[0], local[1]
 
 
-def gradients(problem: Problem, functionals: Sequence[Functional], field: Field, rows: Rows) -> Array:
+def gradients(problem: Model, functionals: Sequence[Functional], field: Field, rows: Rows) -> Array:
     """∂Q_i/∂θ, shape (m, p), with the field's rows √W J at the same θ; one reduction."""
     with collective_errors(problem.comm):
         total = np.stack([_local_gradient(problem, functional, field, rows) for functional in functionals])
@@ -105,20 +112,22 @@ def gradients(problem: Problem, functionals: Sequence[Functional], field: Field,
     return total
 
 
-def stage_gradients(problem: Problem, functionals: Sequence[Functional], system: StageSystem) -> Array:
+def stage_gradients(problem: Model, functionals: Sequence[Functional], system: StageSystem) -> Array:
     """∂Q_i/∂θ, shape (m, p), from a stage's field and tangent, which are not evaluated again.
 
     Raises
     ------
-    ShapeError
-        The stage does not carry its field.
+    ParameterError
+        The system of an implicit scheme, whose tangent is not that of the field.
     """
-    if system.field is None:
-        raise ShapeError("the stage's system does not carry its field", "a dfpde.Problem, or one that sets it")
+    if isinstance(system, ImplicitSystem):
+        error = ParameterError("functionals along the stages of an implicit scheme", "an explicit integrator")
+        error.collective = True
+        raise error
     return gradients(problem, functionals, system.field, system.tangent.blocks[0])
 
 
-def _local_gradient(problem: Problem, functional: Functional, field: Field, rows: Rows) -> Array:
+def _local_gradient(problem: Model, functional: Functional, field: Field, rows: Rows) -> Array:
     g = functional.variation(field.x, field)
     zero = (0,) * problem.ansatz.dim
     terms: Mapping[Alpha, Array] = g if isinstance(g, Mapping) else {zero: g}
@@ -129,10 +138,10 @@ def _local_gradient(problem: Problem, functional: Functional, field: Field, rows
         if slope.shape != shape:
             raise ShapeError(f"variation of {functional.name!r} has shape {slope.shape}", f"the field's: {shape}")
         if sum(alpha) == 0:
-            total += rows.adjoint(problem.weigh(slope.astype(problem.ansatz.dtype, copy=False)))
+            total += problem.pull_back(slope, field, rows)
         else:
             tangent = problem.ansatz.tangent_derivative(field.theta, field.x, alpha)
-            total += np.tensordot(tangent, np.conj(slope * problem.quadrature.w), tangent.ndim - 1).real
+            total += np.tensordot(tangent, np.conj(slope * problem.weights), tangent.ndim - 1).real
     return total
 
 

@@ -6,12 +6,13 @@ boundary.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, KeysView
 from dataclasses import dataclass, replace
 from dataclasses import field as attribute
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from mpi4py import MPI
@@ -24,6 +25,7 @@ from .domain.quadrature import Quadrature
 from .errors import ShapeError
 from .leastsquares import DenseRows, MatrixFreeRows, Products, Rows, SparseRows, Tangent, real_rows, root_weights
 from .leastsquares.events import RHS, TANGENT
+from .model import StageSystem
 from .parallel.collective import collective_errors
 
 Array = NDArray[Any]
@@ -35,34 +37,6 @@ STORED_BYTES = 1 << 30
 #: Largest tangent stored for an ansatz with products of its own: what stays in a last-level cache.  Beyond it forming
 #: and streaming J costs more than J v and Jᵀ y from the ansatz (`benchmarks/step.py` compares them).
 CACHED_BYTES = 32 << 20
-
-
-@dataclass(frozen=True, eq=False)
-class StageSystem:
-    """‖√W(J v − f)‖ at one (t, θ): tangent and right-hand side, both local rows with weights.
-
-    Attributes
-    ----------
-    tangent : Tangent
-        √W J.
-    rhs : (rows,) array
-        √W f.
-    scale : (p,) array or None
-        Diagonal D of the metric of the parameters, None for the identity.
-    theta : (p,) array or None
-        Where the tangent was taken.
-    values : callable or None
-        θ ↦ local rows of √W Φ(θ), for differences of the field along a velocity; no communication.
-    field : Field or None
-        u = Φ(θ) at this rank's points, with whatever the right-hand side evaluated of it.
-    """
-
-    tangent: Tangent
-    rhs: Array
-    scale: Array | None = None
-    theta: Array | None = None
-    values: Callable[[Array], Array] | None = None
-    field: Field | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +71,7 @@ class Problem:
     conditions: tuple[Condition, ...] = ()
     scale: Array | None = None
     storage: int = STORED_BYTES
-    _asked: list[KeysView[Alpha]] = attribute(default_factory=list, init=False, repr=False)
+    _asked: list[KeysView[Alpha]] | None = attribute(default=None, init=False, repr=False)  # of one run, see for_run
 
     def __post_init__(self) -> None:
         if self.ansatz.dim != self.quadrature.x.shape[0]:
@@ -137,6 +111,21 @@ class Problem:
         """This rank's points (dim, N)."""
         return self.quadrature.x
 
+    @property
+    def weights(self) -> Array:
+        """This rank's weights (N,)."""
+        return self.quadrature.w
+
+    def for_run(self) -> Self:
+        """The same problem with a memory of its own of what f asks of u, for `stage_field`."""
+        mine = copy.copy(self)
+        object.__setattr__(mine, "_asked", [])
+        return mine
+
+    def with_ansatz(self, ansatz: Ansatz, scale: Array | None) -> Self:
+        """The same equation for another ansatz, with the metric of its parameters."""
+        return replace(self, ansatz=ansatz, scale=scale)
+
     def weigh(self, values: Array) -> Array:
         """Rows √W u of values (*shape, N) at the points: their Euclidean norm over all ranks is ‖u‖_W."""
         rows: Array = self._root * real_rows(values)
@@ -149,6 +138,15 @@ class Problem:
     def norm(self, state: Any) -> float:
         """‖Φ(θ)‖_W of a State, θ itself or its `Field` at the points; collective."""
         return self.quadrature.norm((state if isinstance(state, Field) else self.field(state)).value)
+
+    def time_derivative(self, t: float, u: Field) -> Array:
+        """f(t, x, u) at this rank's points, (*shape, N); collective in its errors."""
+        with collective_errors(self.comm):
+            return self._evaluate(t, u)
+
+    def pull_back(self, g: Array, field: Field, rows: Rows) -> Array:
+        """Jᵀ W g: local part, (p,), of g (*shape, N) and the field's rows √W J."""
+        return rows.adjoint(self.weigh(g.astype(self.ansatz.dtype, copy=False)))
 
     def tangent(self, theta: Array) -> Tangent:
         """√W J(θ) alone, without conditions; collective in its errors."""
@@ -170,9 +168,10 @@ class Problem:
             field = self.stage_field(theta) if field is None else field
             with RHS:
                 f = self._evaluate(t, field)
-            self._asked[:] = [field.asked]
+            if self._asked is not None:
+                self._asked[:] = [field.asked]
             blocks: list[Rows] = [field_rows(self.ansatz, theta, self.points, self._root, self.storage, field.tangent)]
-            rhs = [self._root * f]
+            rhs = [self.weigh(f)]
             for condition in self.conditions:
                 block, target = condition.rows(t, theta, self.ansatz)
                 blocks.append(block)
@@ -183,9 +182,9 @@ class Problem:
         )  # fmt: skip
 
     def stage_field(self, theta: Array) -> Field:
-        """u for `system`, with what the stage before asked for and the tangent where one pass for all is cheaper."""
+        """u for `system`, with what f asked for at the stage before and the tangent, where one pass is cheaper."""
         x = self.quadrature.x
-        alphas = [alpha for asked in self._asked for alpha in asked]
+        alphas = [alpha for asked in self._asked or () for alpha in asked]
         if not (alphas and self.ansatz.one_pass and stored(self.ansatz, x.shape[1], self.storage)):
             return Field(self.ansatz, theta, x)
         with TANGENT:
@@ -206,14 +205,14 @@ class Problem:
             raise ShapeError(
                 "the right-hand side is complex, the ansatz is real", "a complex ansatz, or two real components"
             )
-        return real_rows(f.astype(self.ansatz.dtype, copy=False))
+        return f.astype(self.ansatz.dtype, copy=False)
 
 
 def stored(ansatz: Ansatz, points: int, storage: int) -> bool:
     """Whether the tangent at so many local points becomes an array."""
     size = 8 * ansatz.size * points * math.prod(ansatz.shape) * (np.dtype(ansatz.dtype).itemsize // 8)
     fits = size <= min(storage, CACHED_BYTES if ansatz.matrix_free else storage)
-    return fits and getattr(ansatz, "sparse_tangent", None) is None
+    return fits and not ansatz.sparse
 
 
 def field_rows(
@@ -223,9 +222,8 @@ def field_rows(
 
     `tangent` is the ansatz's where it has been evaluated already; it becomes part of the rows.
     """
-    sparse = getattr(ansatz, "sparse_tangent", None)
-    if sparse is not None:
-        return SparseRows(sparse(theta, x), root)
+    if ansatz.sparse:
+        return SparseRows(ansatz.sparse_tangent(theta, x), root)
     if stored(ansatz, x.shape[1], storage):
         line = 0 if ansatz.dim > 1 else 2 if np.dtype(ansatz.dtype).kind == "c" else 1
         with TANGENT:

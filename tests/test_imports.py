@@ -21,6 +21,7 @@ calculus
 ansatz
 leastsquares
 conditions
+model
 problem
 functional
 regularization

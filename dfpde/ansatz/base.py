@@ -142,6 +142,16 @@ class Ansatz(ABC):
         """True when `jvp` and `vjp` do not form the tangent."""
         return type(self).jvp is not Ansatz.jvp and type(self).vjp is not Ansatz.vjp
 
+    # -- a sparse tangent ------------------------------------------------------------------------------------
+    @property
+    def sparse(self) -> bool:
+        """True when the ansatz gives `sparse_tangent`, which is then used instead of `tangent`."""
+        return type(self).sparse_tangent is not Ansatz.sparse_tangent
+
+    def sparse_tangent(self, theta: Array, x: Array) -> Any:
+        """∂u/∂θ as a scipy sparse array (m N, p): rows of the first component, then of the next."""
+        raise self._missing("a sparse tangent", "sparse_tangent(theta, x)")
+
     # -- parameters by name ---------------------------------------------------------------------------------
     def slices(self) -> Mapping[str, tuple[slice, tuple[int, ...]]]:
         """Name -> (slice of θ, shape of that block)."""

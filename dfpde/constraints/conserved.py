@@ -23,7 +23,7 @@ from ..evolution.explicit import Integrator, Step, Wrapped
 from ..evolution.state import State
 from ..functional import Functional, stage_gradients, values
 from ..leastsquares import Solver, Tangent
-from ..problem import Problem, StageSystem
+from ..model import Model, StageSystem
 from ..regularization import Regularization, StageContext, Velocity
 from .nullspace import Constrained, ProjectedRows, Projector
 
@@ -74,7 +74,7 @@ class Conserving:
 
     def __init__(
         self,
-        problem: Problem,
+        problem: Model,
         quantities: Sequence[Functional],
         regularization: Regularization,
         start: State | Array,
@@ -113,7 +113,7 @@ class Conserving:
         """The scheme, followed by the projection: pass it to `evolve` together with this object as `inertia`."""
         return _Projecting(scheme, self)
 
-    def project(self, theta: Array, prepare: bool = False) -> Array:
+    def project(self, problem: Model, theta: Array, prepare: bool = False) -> Array:
         """θ + G⁻¹Cᵀ s with Q(θ + G⁻¹Cᵀ s) = Q(θ₀), G and C of the last solve; Broyden's method in R^m; collective.
 
         `prepare` says that a stage at the result comes next: its tangent is evaluated with the field.
@@ -131,8 +131,8 @@ class Conserving:
         for _ in range(CORRECTIONS):
             if self._field is None or not np.array_equal(self._field.theta, theta):
                 last = previous is not None or self._at_once  # likely the θ of the next stage
-                self._field = self.problem.stage_field(theta) if prepare and last else self.problem.field(theta)
-            found, size = values(self.problem, self.quantities, self._field)
+                self._field = problem.stage_field(theta) if prepare and last else problem.field(theta)
+            found, size = values(problem, self.quantities, self._field)
             missing = self.targets - found
             relative = float(np.max(np.abs(missing) / np.where(size > 0, size, 1.0)))
             if previous is not None:  # Broyden's rank-one correction from the last move
@@ -160,9 +160,9 @@ class _Projecting(Wrapped):
 
     held: Conserving
 
-    def step(self, problem: Problem, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
+    def step(self, problem: Model, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
         step = self.scheme.step(problem, solver, regularization, state, dt)
         if not np.all(np.isfinite(step.theta)):
             return step
-        theta = self.held.project(step.theta, prepare=not step.at_end)
+        theta = self.held.project(problem, step.theta, prepare=not step.at_end)
         return replace(step, theta=theta, field=self.held._field)

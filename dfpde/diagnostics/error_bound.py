@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ParameterError
-from ..evolution.linearize import linearized
+from ..evolution.linearize import linearized, pointwise
 from ..evolution.state import State
 from ..leastsquares import real_rows, root_weights
-from ..parallel.collective import collective_errors
-from ..problem import Problem
+from ..model import Model
+from ..parallel.collective import collective_errors, norm
 
 Array = NDArray[Any]
 
@@ -45,7 +45,7 @@ class ErrorBound:
     state : State
         Where the bound holds; at first the start of the run.
     bound : float
-        ‖u₀ − Φ(θ₀)‖ at first (``state.error`` after `fit`), in units of u.
+        ‖u₀ − Φ(θ₀)‖ at first (``state.statistics.error`` after `fit`), in units of u.
     rate : float or callable
         ℓ in 1/time, or (t, state) -> ℓ valid over the step that ends there; 0 for transport with divergence-free
         velocity, Schrödinger equations and diffusion with suitable boundary values.  `growth_rate` estimates it.
@@ -54,7 +54,7 @@ class ErrorBound:
 
     Examples
     --------
-    >>> bound = ErrorBound(problem, start, start.error, rate=0.0)    # doctest: +SKIP
+    >>> bound = ErrorBound(problem, start, start.statistics.error, rate=0.0)    # doctest: +SKIP
     >>> for state in evolve(problem, start, until=1.0):                     # doctest: +SKIP
     ...     bound = bound.after(state)
 
@@ -64,7 +64,7 @@ class ErrorBound:
         A bound that is negative or not finite.
     """
 
-    problem: Problem
+    problem: Model
     state: State
     bound: float
     rate: float | Callable[[float, State], float] = 0.0
@@ -100,19 +100,12 @@ class ErrorBound:
     def _residual(self, end: State, s: float, dt: float) -> float:
         """R at t + s dt."""
         theta, velocity = hermite(self.state, end, s, dt)
-        with collective_errors(self.problem.comm):
-            f, rows = self._rows(self.state.t + s * dt, theta, velocity)
-        square = float((rows - f) @ (rows - f))
-        comm = self.problem.comm
-        return math.sqrt(comm.allreduce(square) if comm.size > 1 else square)
-
-    def _rows(self, t: float, theta: Array, velocity: Array) -> tuple[Array, Array]:
-        ansatz, q = self.problem.ansatz, self.problem.quadrature
-        root = root_weights(q.w, ansatz.shape, ansatz.dtype)
-        field = self.problem.field(theta)
-        f = np.broadcast_to(np.asarray(self.problem.rhs(t, q.x, field)), (*ansatz.shape, q.x.shape[1]))
-        moved = ansatz.jvp(theta, q.x, velocity)
-        return root * real_rows(f.astype(ansatz.dtype)), root * real_rows(moved)
+        model = self.problem
+        u = model.field(theta)
+        f = model.time_derivative(self.state.t + s * dt, u)
+        with collective_errors(model.comm):
+            rows = model.weigh(model.ansatz.jvp(theta, u.x, velocity) - f)
+        return norm(rows, model.comm)
 
 
 def hermite(start: State, end: State, s: float, dt: float) -> tuple[Array, Array]:
@@ -125,12 +118,13 @@ def hermite(start: State, end: State, s: float, dt: float) -> tuple[Array, Array
     return theta, (before + s * (2 * b + 3 * s * a)) / dt
 
 
-def growth_rate(problem: Problem, state: State, rcond: float = 1e-6) -> float:
+def growth_rate(model: Model, state: State, rcond: float = 1e-6) -> float:
     """Estimate of ℓ: the largest growth rate ⟨∂f w, w⟩/‖w‖² over fields w of the tangent space; dense, collective.
 
     A lower bound of the one-sided Lipschitz constant near u, because only directions J v with singular values above
     rcond σ_max are seen.
     """
+    problem = pointwise(model)
     with collective_errors(problem.comm):
         q, ansatz = problem.quadrature, problem.ansatz
         _, derivative = linearized(problem, state.t, np.asarray(state.theta))

@@ -24,7 +24,7 @@ from ..evolution.explicit import ExplicitRungeKutta, Step, Wrapped
 from ..evolution.state import State
 from ..functional import Functional, stage_gradients, values
 from ..leastsquares import Solver
-from ..problem import Problem, StageSystem
+from ..model import Model, StageSystem
 from ..regularization.rule import Anchored, Regularization, StageContext, Velocity
 
 Array = NDArray[Any]
@@ -95,7 +95,7 @@ class EnergyLedger:
     the scheme.
     """
 
-    def __init__(self, problem: Problem, potential: Functional, regularization: Anchored) -> None:
+    def __init__(self, problem: Model, potential: Functional, regularization: Anchored) -> None:
         if not isinstance(regularization, Anchored):
             raise ParameterError(f"no mass and friction in {regularization}", "Inertia, InertiaFromMass or Tikhonov")
         self.problem = problem
@@ -208,7 +208,7 @@ class _Watched(Wrapped):
     scheme: Scheme
     ledger: EnergyLedger
 
-    def step(self, problem: Problem, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
+    def step(self, problem: Model, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
         return self.ledger._step(self.scheme, solver, regularization, state, dt)
 
 

@@ -26,8 +26,8 @@ from ..evolution.explicit import RK4, ExplicitRungeKutta
 from ..evolution.state import State
 from ..functional import Functional
 from ..leastsquares import KSP, LeastSquares, Solver, SparseRows, Tangent
+from ..model import Model, StageSystem
 from ..parallel.threads import one_thread
-from ..problem import Problem, StageSystem
 from ..regularization.rule import FIRST_SOLVES, Anchored
 
 Array = NDArray[Any]
@@ -51,13 +51,13 @@ class Sensitivity:
     state: State
     derivative: Array
 
-    def of(self, quantity: Functional, problem: Problem) -> Array:
+    def of(self, quantity: Functional, problem: Model) -> Array:
         """dQ(Φ(θ))/d(c, s), shape (q,), of a functional that does not depend on them itself; collective."""
         return quantity.gradient(problem, self.state.theta) @ self.derivative
 
 
 def sensitivities(
-    problem_of: Callable[[Array], Problem],
+    problem_of: Callable[[Array], Model],
     coefficients: Array,
     start: State,
     initial: Array | None = None,
@@ -118,7 +118,7 @@ def sensitivities(
 class _Run:
     """Everything a stage needs; a *dual* is an array (1 + q, p): a value and its derivatives."""
 
-    problem_of: Callable[[Array], Problem]
+    problem_of: Callable[[Array], Model]
     c: Array
     regularization: Anchored
     integrator: ExplicitRungeKutta
@@ -137,7 +137,7 @@ class _Run:
                 stage = theta + dt * np.tensordot(tableau.a[i], k[:i], 1) if i else theta
                 k[i] = anchor = self._velocity(start.t + (n + tableau.c[i]) * dt, stage, anchor, eps, rho)
             theta = theta + dt * np.tensordot(tableau.b, k, 1)
-            state = State(start.t + (n + 1) * dt, theta[0], start.step + n + 1, k[-1, 0], k[-1, 0], tableau.fsal, dt)
+            state = State(start.t + (n + 1) * dt, theta[0], start.step + n + 1, k[-1, 0], k[-1, 0], tableau.fsal)
             yield Sensitivity(state, theta[1:].T.copy())
 
     @one_thread()

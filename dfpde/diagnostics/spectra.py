@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from ..ansatz.base import Ansatz
 from ..errors import DfpdeWarning, ParameterError
 from ..leastsquares import Tangent
+from ..model import StageSystem
 from ..parallel.collective import collective_errors
 from ..parallel.threads import one_thread
-from ..problem import StageSystem
 
 Array = NDArray[Any]
 

@@ -15,12 +15,12 @@ from .implicit import (
     RadauIIA,
 )  # fmt: skip
 from .run import evolve
-from .state import State
+from .state import State, Statistics
 from .tableaus import Tableau
 
 __all__ = [
     "PI", "PID", "RK4", "ROS2", "SDIRK2", "SDIRK4", "BogackiShampine", "Controller", "Decision",
     "DormandPrince", "Euler", "Event", "ExplicitRungeKutta", "Fixed", "Growing", "Heun", "ImplicitEuler",
-    "ImplicitMidpoint", "ImplicitRungeKutta", "Integrator", "LinearlyImplicit", "RadauIIA", "State", "Step",
-    "Tableau", "evolve", "evolve_growing",
+    "ImplicitMidpoint", "ImplicitRungeKutta", "Integrator", "LinearlyImplicit", "RadauIIA", "State", "Statistics",
+    "Step", "Tableau", "evolve", "evolve_growing",
 ]

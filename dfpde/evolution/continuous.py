@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from ..errors import ParameterError
 from ..leastsquares import Solver
-from ..problem import Problem, StageSystem
-from ..regularization import InertiaFromMass, Regularization, StageContext
-from .explicit import ByTableau, Step
+from ..model import Model, StageSystem
+from ..regularization import InertiaFromMass, Regularization, StageContext, Velocity
+from .explicit import ByTableau, Step, means
 from .state import State
 
 Array = NDArray[Any]
@@ -42,7 +42,7 @@ class ContinuousInertia(ByTableau):
 
     observe: Callable[[int, StageSystem, Array], None] | None = None
 
-    def step(self, problem: Problem, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
+    def step(self, problem: Model, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
         """See `Integrator`.
 
         Raises
@@ -54,7 +54,7 @@ class ContinuousInertia(ByTableau):
         if not (isinstance(regularization, InertiaFromMass) and mass > 0):
             raise ParameterError(f"the continuous equation with {regularization}", "InertiaFromMass with mass > 0")
         tableau, p = self.tableau, state.theta.size
-        v, k, defects = np.zeros((tableau.stages, p)), np.zeros((tableau.stages, p)), np.zeros(tableau.stages)
+        v, k, norms = np.zeros((tableau.stages, p)), np.zeros((tableau.stages, p)), np.zeros((tableau.stages, 2))
         start = state.velocity
         for i in range(tableau.stages):
             row = np.asarray(tableau.a[i])
@@ -64,15 +64,18 @@ class ContinuousInertia(ByTableau):
                 context = StageContext(t, dt, tableau.stages, state.step, i)
                 start = regularization.velocity(system, None, solver, context).value
             v[i] = start + dt * (row @ k[:i]) if i else start
-            k[i], defects[i] = acceleration(system, v[i], mass, friction)
+            k[i], norms[i, 0] = acceleration(system, v[i], mass, friction)
+            norms[i, 1] = system.tangent.norm(system.rhs)
             if self.observe is not None:
                 self.observe(i, system, v[i])
         b, weights = np.asarray(tableau.b), tableau.error_weights
         tangent = system.tangent
         error = float("nan") if weights is None else tangent.norm(tangent.apply(dt * (weights @ v)))
         theta, velocity = state.theta + dt * (b @ v), v[0] + dt * (b @ k)
-        defect = float(np.abs(b) @ defects / np.abs(b).sum())
-        return Step(theta, velocity, velocity, True, error, defect, float(defects[-1]))
+        defect, size = means(tableau.b, norms)
+        eps, rho = regularization.coefficients(dt / tableau.stages)
+        last = Velocity(velocity, velocity, float(norms[-1, 0]), float(norms[-1, 1]), eps, rho)
+        return Step(theta, last, True, error, defect, size)
 
 
 def acceleration(system: StageSystem, v: Array, mass: float, friction: float) -> tuple[Array, float]:

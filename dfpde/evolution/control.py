@@ -18,11 +18,11 @@ SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 
 @dataclass(frozen=True)
 class Decision:
-    """Verdict on a tried step: accepted or not, the next step size, the controller's memory."""
+    """Verdict on a tried step: accepted or not, the next step size, what the controller carries to the next one."""
 
     accept: bool
     dt: float
-    control: tuple[float, ...]
+    carry: tuple[float, ...]
 
 
 class Controller(Protocol):
@@ -52,7 +52,7 @@ class Controller(Protocol):
         """Tolerated field error of one step when ‖u‖ = norm."""
         ...
 
-    def decide(self, ratio: float, dt: float, order: int, control: tuple[float, ...]) -> Decision:
+    def decide(self, ratio: float, dt: float, order: int, carry: tuple[float, ...]) -> Decision:
         """Judge a step of size dt whose error is ratio · tolerance, with an embedded scheme of that order."""
         ...
 
@@ -86,9 +86,9 @@ class Fixed:
         """Everything is tolerated."""
         return math.inf
 
-    def decide(self, ratio: float, dt: float, order: int, control: tuple[float, ...]) -> Decision:
+    def decide(self, ratio: float, dt: float, order: int, carry: tuple[float, ...]) -> Decision:
         """Always accepts."""
-        return Decision(True, self.dt, control)
+        return Decision(True, self.dt, carry)
 
 
 @dataclass(frozen=True)
@@ -138,11 +138,11 @@ class PI:
         """atol + rtol ‖u‖, at least the smallest normal double."""
         return max(self.atol + self.rtol * norm, 2.3e-308)
 
-    def decide(self, ratio: float, dt: float, order: int, control: tuple[float, ...]) -> Decision:
-        """See `Controller`; control = (1 after a rejection, ratios of the last accepted steps, newest first)."""
+    def decide(self, ratio: float, dt: float, order: int, carry: tuple[float, ...]) -> Decision:
+        """See `Controller`; carry = (1 after a rejection, ratios of the last accepted steps, newest first)."""
         ratio = max(ratio, 1e-10)  # an error of zero grows the step by the largest factor anyway
         q = order + 1
-        rejected, *before = control if control else (0.0,)
+        rejected, *before = carry or (0.0,)
         if not ratio <= 1.0:
             factor = max(SHRINK, SAFETY * ratio ** (-1.0 / q))
             return Decision(False, self._clip(dt * factor), (1.0, *before))

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import DfpdeError, NonFiniteError, SolverError
 from ..leastsquares import Solver, singular_values
-from ..problem import Problem
+from ..model import Model
 from ..regularization import Regularization, StageContext, Velocity
 from .state import State
 
@@ -38,7 +38,7 @@ DENSE = 2000
 
 
 def diagnose(
-    problem: Problem,
+    problem: Model,
     state: State,
     tries: Sequence[Try],
     regularization: Regularization,
@@ -79,7 +79,7 @@ def diagnose(
     return _rejected(problem, state, tries, now, order)
 
 
-def _rejected(problem: Problem, state: State, tries: Sequence[Try], now: Velocity, order: int) -> tuple[str, str]:
+def _rejected(problem: Model, state: State, tries: Sequence[Try], now: Velocity, order: int) -> tuple[str, str]:
     last = tries[-1]
     if isinstance(last.failure, SolverError):
         return _rank(problem, state, last.failure)
@@ -107,7 +107,7 @@ def _rejected(problem: Problem, state: State, tries: Sequence[Try], now: Velocit
     )
 
 
-def _rank(problem: Problem, state: State, failure: SolverError) -> tuple[str, str]:
+def _rank(problem: Model, state: State, failure: SolverError) -> tuple[str, str]:
     """A linear solve that failed: how many directions are lost."""
     tangent = problem.tangent(state.theta)
     if tangent.columns > DENSE:
@@ -121,20 +121,20 @@ def _rank(problem: Problem, state: State, failure: SolverError) -> tuple[str, st
     )
 
 
-def _velocity(problem: Problem, state: State, regularization: Regularization, solver: Solver, dt: float) -> Velocity:
-    context = StageContext(state.t, dt, 1, state.step, 0, state.memory)
+def _velocity(problem: Model, state: State, regularization: Regularization, solver: Solver, dt: float) -> Velocity:
+    context = StageContext(state.t, dt, 1, state.step, 0, state.rule_carry)
     return regularization.velocity(problem.system(state.t, state.theta), state.anchor, solver, context)
 
 
-def _growth(problem: Problem, state: State, now: Velocity, norm: float) -> float:
+def _growth(problem: Model, state: State, now: Velocity, norm: float) -> float:
     """d ln‖u‖/dt = ⟨u, J θ̇⟩/‖u‖²."""
-    q, ansatz = problem.quadrature, problem.ansatz
-    u = ansatz.value(state.theta, q.x)
-    return float(q.inner(u, ansatz.jvp(state.theta, q.x, now.value))) / norm**2 if norm > 0 else 0.0
+    tangent = problem.tangent(state.theta)
+    slope = tangent.adjoint(problem.weigh(problem.field(state).value))
+    return float(slope @ now.value) / norm**2 if norm > 0 else 0.0
 
 
 def _fastest(
-    problem: Problem, state: State, now: Velocity, regularization: Regularization, solver: Solver, dt: float
+    problem: Model, state: State, now: Velocity, regularization: Regularization, solver: Solver, dt: float
 ) -> float:
     """Largest rate of the velocity field near θ: a few steps of the nonlinear power method, in the field norm."""
     tangent = problem.tangent(state.theta)

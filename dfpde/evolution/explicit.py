@@ -9,6 +9,7 @@ redundant.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 
 from ..calculus import Field
 from ..leastsquares import Solver, Tangent
-from ..problem import Problem
-from ..regularization import Regularization, StageContext
+from ..model import Model
+from ..regularization import Regularization, StageContext, Velocity
 from .state import State
 from .tableaus import BOGACKI_SHAMPINE, DORMAND_PRINCE, EULER, HEUN, RUNGE_KUTTA_4, Tableau
 
@@ -31,33 +32,29 @@ class Step:
 
     Attributes
     ----------
-    theta, velocity, anchor : (p,) arrays
-        At the end of the step.
+    theta : (p,) array
+        θ at the end of the step.
+    last : Velocity
+        θ̇ of the last stage.
     at_end : bool
-        The velocity belongs to exactly the new (t, θ).
+        That velocity belongs to exactly the new (t, θ).
     error : float
         Field norm of the embedded error estimate; NaN without one.
-    defect : float
-        Mean of ‖J k_i − f‖ over the stages, weighted by |b_i|.
-    defect_end : float
-        ‖J k − f‖ of the last stage.
+    defect, rhs_norm : float
+        Means of ‖J k_i − f‖ and ‖f‖ over the stages, weighted by |b_i|.
     iterations : int
         Iterations of the linear solver, all stages.
-    memory : tuple of float
-        Memory of the regularization.
     field : Field or None
         u at the end of the step, if a stage has evaluated it.
     """
 
     theta: Array
-    velocity: Array
-    anchor: Array
+    last: Velocity
     at_end: bool
     error: float
     defect: float
-    defect_end: float
+    rhs_norm: float
     iterations: int = 0
-    memory: tuple[float, ...] = ()
     field: Field | None = None
 
 
@@ -75,7 +72,7 @@ class Integrator(Protocol):
         ...
 
     def step(
-        self, problem: Problem, solver: Solver, regularization: Regularization, state: State, dt: float
+        self, problem: Model, solver: Solver, regularization: Regularization, state: State, dt: float
     ) -> Step:
         """Try one step of size dt; collective."""
         ...
@@ -119,43 +116,41 @@ class Wrapped:
 class ExplicitRungeKutta(ByTableau):
     """Explicit Runge–Kutta integrator given by its tableau."""
 
-    def step(self, problem: Problem, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
+    def step(self, problem: Model, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
         """See `Integrator`."""
         tableau = self.tableau
-        k = np.zeros((tableau.stages, state.theta.size))
-        defects = np.zeros(tableau.stages)
-        anchor, iterations, memory = state.anchor, 0, state.memory
-        tangent: Tangent | None = None
-        field: Field | None = None
-        first = 0
-        if tableau.fsal and state.at_end and state.velocity is not None:
-            k[0], defects[0], first = state.velocity, state.defect_end, 1
+        k, norms = np.zeros((tableau.stages, state.theta.size)), np.zeros((tableau.stages, 2))
+        anchor, iterations, carry = state.anchor, 0, state.rule_carry
+        first = int(tableau.fsal and state.at_end and state.velocity is not None)
+        if first:
+            k[0], norms[0] = state.velocity, state.end_norms
         for i in range(first, tableau.stages):
             t = state.t + tableau.c[i] * dt
             theta = state.theta + dt * (np.asarray(tableau.a[i]) @ k[:i]) if i else state.theta
             system = problem.system(t, theta)
-            context = StageContext(t, dt, tableau.solves, state.step, i, memory)
+            context = StageContext(t, dt, tableau.solves, state.step, i, carry)
             found = regularization.velocity(system, anchor, solver, context)
-            k[i], defects[i], anchor = found.value, found.defect, found.anchor
-            iterations, memory = iterations + found.iterations, found.memory
-            tangent, field = system.tangent, system.field
+            k[i], norms[i], anchor = found.value, (found.defect, found.rhs_norm), found.anchor
+            iterations, carry = iterations + found.iterations, found.carry
         if not tableau.fsal:  # otherwise θ⁺ is where the last stage was
             theta = state.theta + dt * (np.asarray(tableau.b) @ k)
-        weights = np.abs(tableau.b)
-        defect = float(weights @ defects / weights.sum())
-        error = self._error(k, dt, tangent)
-        last = k[-1]
-        end = last if anchor is None else anchor
-        return Step(
-            theta, last, end, tableau.fsal, error, defect, float(defects[-1]), iterations, memory,
-            field if tableau.fsal else None,
-        )  # fmt: skip
+        defect, size = means(tableau.b, norms)
+        error = self._error(k, dt, system.tangent)
+        field = system.field if tableau.fsal else None
+        return Step(theta, found, tableau.fsal, error, defect, size, iterations, field)
 
-    def _error(self, k: Array, dt: float, tangent: Tangent | None) -> float:
+    def _error(self, k: Array, dt: float, tangent: Tangent) -> float:
         weights = self.tableau.error_weights
-        if weights is None or tangent is None:
+        if weights is None:
             return float("nan")
         return tangent.norm(tangent.apply(dt * (weights @ k)))
+
+
+def means(b: Sequence[float], norms: Array) -> tuple[float, float]:
+    """Means of (‖J k_i − f‖, ‖f‖), given as rows, over the stages, weighted by |b_i|."""
+    weights = np.abs(b)
+    defect, size = weights @ norms / weights.sum()
+    return float(defect), float(size)
 
 
 Euler = ExplicitRungeKutta(EULER)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,9 @@ from ..ansatz.base import Ansatz
 from ..ansatz.grow import insert
 from ..errors import ParameterError
 from ..leastsquares import KSP, Solver
+from ..model import Model
 from ..parallel.collective import collective_errors
 from ..parallel.threads import one_thread
-from ..problem import Problem
 from ..regularization import Regularization, StageContext, Velocity
 from .control import Controller
 from .run import evolve
@@ -64,8 +64,8 @@ class Growing:
 
     @one_thread()
     def grow(
-        self, problem: Problem, state: State, regularization: Regularization, solver: Solver | None = None
-    ) -> tuple[Problem, State]:
+        self, problem: Model, state: State, regularization: Regularization, solver: Solver | None = None
+    ) -> tuple[Model, State]:
         """Problem and state of a larger ansatz, or the same where nothing is to be done; collective."""
         solver = KSP() if solver is None else solver
         now = _velocity(problem, state, regularization, solver)
@@ -83,7 +83,7 @@ class Growing:
 
 
 def evolve_growing(
-    problem: Problem,
+    problem: Model,
     state: State,
     *,
     growing: Growing,
@@ -91,7 +91,7 @@ def evolve_growing(
     regularization: Regularization,
     controller: Controller,
     **choices: Any,
-) -> Iterator[tuple[Problem, State]]:
+) -> Iterator[tuple[Model, State]]:
     """`evolve` with an ansatz that grows; yields the problem with each state, as its ansatz is another one later.
 
     Every accepted step is yielded.  After a step whose defect exceeds ``growing.limit`` the ansatz grows if it can.
@@ -108,26 +108,27 @@ def evolve_growing(
         for now in evolve(problem, state, until=until, regularization=regularization, controller=controller, **choices):
             yield problem, now
             state = now
-            if now.defect > max(growing.limit, 2.0 * futile):
+            if now.statistics.defect > max(growing.limit, 2.0 * futile):
                 larger, moved = growing.grow(problem, now, regularization, solver)
                 if larger is not problem:
                     problem, state, futile = larger, moved, 0.0
                     break
-                futile = now.defect  # no component helps: try again when twice as much is to be gained
+                futile = now.statistics.defect  # no component helps: try again when twice as much is to be gained
 
 
-def _velocity(problem: Problem, state: State, regularization: Regularization, solver: Solver) -> Velocity:
+def _velocity(problem: Model, state: State, regularization: Regularization, solver: Solver) -> Velocity:
     """θ̇ at the state, as the first stage of a step would find it."""
-    context = StageContext(state.t, state.dt or 1.0, 1, state.step, 0, state.memory)
+    context = StageContext(state.t, state.dt or 1.0, 1, state.step, 0, state.rule_carry)
     return regularization.velocity(problem.system(state.t, state.theta), state.anchor, solver, context)
 
 
-def _worst(problem: Problem, state: State, velocity: Velocity) -> Array:
+def _worst(problem: Model, state: State, velocity: Velocity) -> Array:
     """Point (dim,) of the largest |f − J θ̇|, on all ranks; collective."""
     field, comm = problem.field(state), problem.comm
+    f = problem.time_derivative(state.t, field)
     with collective_errors(comm):
         x = field.x
-        residual = problem.rhs(state.t, x, field) - problem.ansatz.jvp(state.theta, x, velocity.value)
+        residual = f - problem.ansatz.jvp(state.theta, x, velocity.value)
         size = np.abs(residual).reshape(-1, x.shape[1]).max(axis=0)
         mine = float(size.max()) if size.size else -1.0
     _, rank = comm.allreduce((mine, comm.rank), op=MPI.MAXLOC)
@@ -135,7 +136,7 @@ def _worst(problem: Problem, state: State, velocity: Velocity) -> Array:
     return point
 
 
-def _inserted(problem: Problem, state: State, larger: Ansatz, new: Mapping[str, Any]) -> tuple[Problem, State]:
+def _inserted(problem: Model, state: State, larger: Ansatz, new: Mapping[str, Any]) -> tuple[Model, State]:
     """Problem and state with the new component at rest."""
     ansatz = problem.ansatz
     theta, velocity = insert(ansatz, larger, state.theta, state.velocity, new)
@@ -146,4 +147,4 @@ def _inserted(problem: Problem, state: State, larger: Ansatz, new: Mapping[str, 
         means = {name: np.mean(scale[ansatz.slices()[name][0]]) for name in new}
         scale = insert(ansatz, larger, scale, None, means)[0]
     moved = state.with_(theta=theta, velocity=velocity, anchor=anchor, at_end=False, kept=None)
-    return replace(problem, ansatz=larger, scale=scale), moved
+    return problem.with_ansatz(larger, scale), moved

@@ -16,19 +16,20 @@ Galerkin projection).  Derived here; schemes from Hairer & Wanner, Solving Ordin
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DfpdeError, NonFiniteError, ParameterError, SolverError
-from ..leastsquares import KSP, DenseRows, Solver, Tangent, real_rows, root_weights
-from ..parallel.collective import collective_errors
-from ..problem import Problem, StageSystem
+from ..leastsquares import KSP, DenseRows, LeastSquares, Solver, Tangent, real_rows, root_weights
+from ..model import ImplicitSystem, Model
+from ..parallel.collective import collective_errors, norm
+from ..problem import Problem
 from ..regularization import Regularization, StageContext, Velocity
-from .explicit import Step
-from .linearize import DIFFERENCE, linearized
+from .explicit import Step, means
+from .linearize import DIFFERENCE, linearized, pointwise
 from .state import State
 from .tableaus import (
     IMPLICIT_EULER,
@@ -89,36 +90,25 @@ class ImplicitRungeKutta:
         """Order of the error estimate, None without one."""
         return self.tableau.embedded_order or None
 
-    def step(self, problem: Problem, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
+    def step(self, problem: Model, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
         """See `Integrator`."""
-        _refuse_conditions(problem)
+        pointed = _suitable(problem)
         if isinstance(solver, KSP):
             solver.reset()  # every step starts alike: restarts are bitwise equal
         tableau, s, p = self.tableau, self.tableau.stages, state.theta.size
-        newton = _Newton(problem, solver, regularization, state, dt, self)
-        k, defects, sample = np.zeros((s, p)), np.zeros(s), None
+        newton = _Newton(pointed, solver, regularization, state, dt, self)
+        k, norms = np.zeros((s, p)), np.zeros((s, 2))
         groups = [slice(i, i + 1) for i in range(s)] if tableau.diagonal else [slice(0, s)]
         for part in groups:
             before = state.theta + dt * (tableau.matrix[part, : part.start] @ k[: part.start])
-            k[part], sample, defects[part] = newton.solve(part, before, tableau.matrix[part, part])
+            k[part], sample, found = newton.solve(part, before, tableau.matrix[part, part])
+            norms[part] = found.defect, found.rhs_norm
         theta = state.theta + dt * (np.asarray(tableau.b) @ k)
-        weights = np.abs(tableau.b)
-        defect = float(weights @ defects / weights.sum())
         error = self._error(newton, k, sample)
-        return Step(
-            theta,
-            k[-1],
-            np.asarray(newton.anchor),
-            False,
-            error,
-            defect,
-            float(defects[-1]),
-            newton.count,
-            newton.memory,
-        )
+        return Step(theta, found, False, error, *means(tableau.b, norms), newton.count)
 
-    def _error(self, newton: _Newton, k: Array, last: _Sample | None) -> float:
-        if self.tableau.b_hat is not None and last is not None:
+    def _error(self, newton: _Newton, k: Array, last: _Sample) -> float:
+        if self.tableau.b_hat is not None:
             return newton.field_norm(last, newton.dt * (np.subtract(self.tableau.b, self.tableau.b_hat) @ k))
         if self.tableau.error_weights is not None:
             moved = newton.dt * (self.tableau.matrix @ k)
@@ -141,23 +131,18 @@ class _Newton:
         self.problem, self.solver, self.regularization, self.state, self.dt, self.config = (
             problem, solver, regularization, state, dt, config,
         )  # fmt: skip
-        self.root = root_weights(problem.quadrature.w, problem.ansatz.shape, problem.ansatz.dtype)
-        self.anchor, self.memory, self.count = state.anchor, state.memory, 0
+        self.root = root_weights(problem.weights, problem.ansatz.shape, problem.ansatz.dtype)
+        self.anchor, self.carry, self.eps, self.count = state.anchor, state.rule_carry, math.nan, 0
         self.guess = np.zeros(state.theta.size) if state.velocity is None else np.asarray(state.velocity)
         self.size = problem.norm(state.theta)
 
-    def norm(self, rows: Array) -> float:
-        """Field norm of rows that carry their weights; collective."""
-        square, comm = float(rows @ rows), self.problem.comm
-        return math.sqrt(comm.allreduce(square) if comm.size > 1 else square)
-
     def field_norm(self, sample: _Sample, change: Array) -> float:
         """‖J change‖; collective."""
-        return self.norm(self.root * (change @ sample.J))
+        return norm(self.root * (change @ sample.J), self.problem.comm)
 
     def sample(self, t: float, theta: Array, k: Array | None) -> _Sample:
         """f, J and F − H at one stage (F alone for k=None); no communication."""
-        ansatz, x = self.problem.ansatz, self.problem.quadrature.x
+        ansatz, x = self.problem.ansatz, self.problem.points
         f, derivative = linearized(self.problem, t, theta)
         rows = self.root * real_rows(np.asarray(np.broadcast_to(f, (*ansatz.shape, x.shape[1])), dtype=ansatz.dtype))
         tangent, slope = real_rows(ansatz.tangent(theta, x), 1), real_rows(derivative, 1)
@@ -168,8 +153,8 @@ class _Newton:
             slope = slope - real_rows((ahead - behind) / (2 * step), 1)
         return _Sample(rows, tangent, slope)
 
-    def solve(self, part: slice, before: Array, a: Array) -> tuple[Array, _Sample, float]:
-        """Velocities k (s, p) of coupled stages, the last stage's sample, and the mean defect."""
+    def solve(self, part: slice, before: Array, a: Array) -> tuple[Array, _Sample, Velocity]:
+        """Velocities k (s, p) of coupled stages; the last one's sample, and it as a `Velocity` of mean norms."""
         config = self.config
         s, p = len(a), self.state.theta.size
         nodes = self.state.t + self.dt * (config.tableau.c[part])
@@ -178,7 +163,7 @@ class _Newton:
             theta = before + self.dt * (a @ k)
             with collective_errors(self.problem.comm):
                 samples = [self.sample(nodes[i], theta[i], k[i]) for i in range(s)]
-            found = self.linear(samples, a, k, float(nodes[-1]), part.start)
+            found = self.linear(samples, theta, a, k, float(nodes[-1]), part.start)
             change = found.value.reshape(s, p) - k
             k = k + change
             moved = max(self.field_norm(samples[i], self.dt * change[i]) for i in range(s))
@@ -191,10 +176,13 @@ class _Newton:
             last = moved
         else:
             raise self._failed(config.iterations, moved)
-        self.anchor, self.memory, self.guess = found.anchor[-p:], found.memory, k[-1]
-        return k, samples[-1], found.defect / math.sqrt(s)
+        self.anchor, self.carry, self.eps, self.guess = found.anchor[-p:], found.carry, found.eps, k[-1]
+        size = norm(np.concatenate([sample.f for sample in samples]), self.problem.comm) / math.sqrt(s)
+        return k, samples[-1], replace(
+            found, value=k[-1], anchor=self.anchor, defect=found.defect / math.sqrt(s), rhs_norm=size
+        )
 
-    def linear(self, samples: list[_Sample], a: Array, k: Array, t: float, stage: int) -> Velocity:
+    def linear(self, samples: list[_Sample], theta: Array, a: Array, k: Array, t: float, stage: int) -> Velocity:
         """One linearized, regularized solve for all coupled velocities."""
         s, h = len(samples), self.dt
         matrix = np.block(
@@ -202,16 +190,23 @@ class _Newton:
         )
         tangent = Tangent((DenseRows(np.ascontiguousarray(matrix), np.tile(self.root, s)),), self.problem.comm)
         residual = np.concatenate([samples[i].f - self.root * (k[i] @ samples[i].J) for i in range(s)])
-        scale = None if self.problem.scale is None else np.tile(self.problem.scale, s)
-        system = StageSystem(tangent, residual + tangent.apply(k.reshape(-1)), scale)
-        return self.regularized(system, s, t, stage)
-
-    def regularized(self, system: StageSystem, s: int, t: float, stage: int) -> Velocity:
         anchor = None if self.anchor is None else np.tile(self.anchor, s)
-        context = StageContext(t, self.dt, self.config.tableau.stages, self.state.step, stage, self.memory)
+        system = self.system(tangent, residual + tangent.apply(k.reshape(-1)), theta)
+        context = StageContext(t, self.dt, self.config.tableau.stages, self.state.step, stage, self.carry)
         found = self.regularization.velocity(system, anchor, self.solver, context)
         self.count += found.iterations
         return found
+
+    def system(self, tangent: Tangent, rhs: Array, theta: Array) -> ImplicitSystem:
+        """The system of stages at θ (s, p)."""
+        problem, (s, p) = self.problem, theta.shape
+        scale = None if problem.scale is None else np.tile(problem.scale, s)
+
+        def values(stacked: Array) -> Array:
+            parts = stacked.reshape(s, p)
+            return np.concatenate([problem.weigh(problem.ansatz.value(part, problem.points)) for part in parts])
+
+        return ImplicitSystem(tangent, rhs, scale, theta.reshape(-1), values, problem.field(theta[-1]))
 
     def _failed(self, iterations: int, moved: float) -> SolverError:
         what = (
@@ -220,15 +215,16 @@ class _Newton:
         return _together(SolverError(what, "a smaller step, a larger ε, or a looser rtol of the integrator"))
 
     def filtered_error(self, moved: Array) -> float:
-        """Radau: ‖J w‖ with (J − hγ₀F) w = hγ₀ f(u₀) + J Σ e_i (θ_i − θ), of order 3 (Hairer & Wanner II, IV.8)."""
+        """Radau: ‖J w‖ with (J − hγ₀F) w = hγ₀ f(u₀) + J Σ e_i (θ_i − θ), of order 3 (Hairer & Wanner II, IV.8).
+
+        A Tikhonov solve with the ε of the stages.
+        """
         with collective_errors(self.problem.comm):
             start = self.sample(self.state.t, self.state.theta, None)
             h = self.dt * RADAU_GAMMA
             rhs = (h * start.f + self.root * (moved @ start.J)) / self.dt
             tangent = Tangent((DenseRows(start.J - h * start.slope, self.root),), self.problem.comm)
-        system = StageSystem(tangent, rhs, self.problem.scale)
-        context = StageContext(self.state.t, self.dt, 1, self.state.step, 9)
-        w = self.regularization.velocity(system, np.zeros(self.state.theta.size), self.solver, context).value
+        w = self.solver.solve(LeastSquares(tangent, rhs, self.eps, self.problem.scale)).value
         return self.field_norm(start, self.dt * w)
 
 
@@ -247,39 +243,44 @@ class LinearlyImplicit:
     order = 2
     error_order: int | None = 1
 
-    def step(self, problem: Problem, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
+    def step(self, problem: Model, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
         """See `Integrator`."""
-        _refuse_conditions(problem)
+        pointed = _suitable(problem)
         if isinstance(solver, KSP):
             solver.reset()
-        newton = _Newton(problem, solver, regularization, state, dt, ImplicitEuler)
-        anchor, memory = state.anchor, state.memory
-        k, defects, iterations = np.zeros((2, state.theta.size)), [0.0, 0.0], 0
+        newton = _Newton(pointed, solver, regularization, state, dt, ImplicitEuler)
+        anchor, carry = state.anchor, state.rule_carry
+        k, norms, iterations = np.zeros((2, state.theta.size)), np.zeros((2, 2)), 0
         for i in range(2):
             theta, t = state.theta + i * dt * k[0], state.t + i * dt
             with collective_errors(problem.comm):
                 sample = newton.sample(t, theta, None)
                 rows = DenseRows(sample.J - self.gamma * dt * sample.slope, newton.root)
                 rhs = sample.f - 2 * i * newton.root * (k[0] @ sample.J)
-            system = StageSystem(Tangent((rows,), problem.comm), rhs, problem.scale)
+            system = newton.system(Tangent((rows,), problem.comm), rhs, theta[None])
             # k₂ ≈ v − 2 k₁ ≈ −v: its anchor is minus the first velocity
             found = regularization.velocity(
-                system, anchor if i == 0 else -k[0], solver, StageContext(t, dt, 2, state.step, i, memory)
+                system, anchor if i == 0 else -k[0], solver, StageContext(t, dt, 2, state.step, i, carry)
             )
-            k[i], defects[i], memory = found.value, found.defect, found.memory
+            k[i], carry = found.value, found.carry
+            norms[i] = found.defect, norm(sample.f, problem.comm)
             iterations += found.iterations
         velocity = 1.5 * k[0] + 0.5 * k[1]
         error = newton.field_norm(sample, 0.5 * dt * (k[0] + k[1]))
-        theta = state.theta + dt * velocity
-        return Step(theta, velocity, velocity, False, error, defects[0], defects[1], iterations, memory)
+        last = replace(found, value=velocity, anchor=velocity, rhs_norm=float(norms[1, 1]))
+        defect, size = means((1.0, 0.0), norms)
+        return Step(state.theta + dt * velocity, last, False, error, defect, size, iterations)
 
 
-def _refuse_conditions(problem: Problem) -> None:
+def _suitable(model: Model) -> Problem:
+    """The model, if f can be differentiated and it has no conditions."""
+    problem = pointwise(model)
     if problem.conditions:
         raise ParameterError(
             f"implicit steps with {len(problem.conditions)} condition(s)",
             "boundary values built into the ansatz (Masked, Periodic), or an explicit integrator",
         )
+    return problem
 
 
 def _together(error: E) -> E:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from ..ansatz.base import Alpha, Ansatz
 from ..calculus import Field
-from ..errors import MissingDerivative
+from ..errors import MissingDerivative, ParameterError
+from ..model import Model
 from ..problem import Problem
 
 Array = NDArray[Any]
@@ -48,6 +49,25 @@ class _Jets(Ansatz):
 
     def tangent(self, theta: Array, x: Array) -> Array:
         raise self._missing("a tangent inside the right-hand side", "tangent")
+
+
+def pointwise(model: Model) -> Problem:
+    """The model, if its f is a function of u and its derivatives at each point.
+
+    Raises
+    ------
+    ParameterError
+        It is not (`fem.SemiDiscrete`: every nodal velocity depends on all nodal values); on all ranks.
+    """
+    if isinstance(model, Problem):
+        return model
+    error = ParameterError(
+        f"{type(model).__name__}: its right-hand side cannot be differentiated point by point, as implicit schemes "
+        "and `growth_rate` do",
+        "an explicit integrator (DormandPrince, RK4), or a dfpde.Problem of the same equation",
+    )
+    error.collective = True
+    raise error
 
 
 def linearized(problem: Problem, t: float, theta: Array) -> tuple[Array, Array]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from ..errors import DfpdeError, NonFiniteError, ParameterError, SolverError, StepError
 from ..leastsquares import KSP, LeastSquares, Solver
+from ..model import Model
 from ..parallel.threads import one_thread
-from ..problem import Problem
 from ..regularization import AutoInertia, Regularization, StageContext
 from .control import PI, Controller
 from .diagnosis import Try, diagnose
@@ -28,7 +28,7 @@ SNAP = 1e-9
 
 
 def evolve(
-    problem: Problem,
+    problem: Model,
     state: State,
     *,
     until: float,
@@ -44,7 +44,7 @@ def evolve(
 
     Parameters
     ----------
-    problem : Problem
+    problem : Problem or fem.SemiDiscrete
     state : State
         Start (from `fit`, a checkpoint, or ``State(t, theta)``).
     until : float
@@ -94,7 +94,7 @@ def evolve(
     problem.ansatz.check_theta(state.theta)
     if regularization is None:
         regularization = AutoInertia(min(getattr(controller, "rtol", 0.0) or 1e-4, 0.1))
-    run = _Run(problem, regularization, controller, integrator, KSP() if solver is None else solver, state.t)
+    run = _Run(problem.for_run(), regularization, controller, integrator, KSP() if solver is None else solver, state.t)
     everything = not stops
     if not stops or stops[-1] < until:
         stops.append(float(until))
@@ -105,7 +105,7 @@ def evolve(
 class _Run:
     """What stays the same along a run."""
 
-    problem: Problem
+    problem: Model
     regularization: Regularization
     controller: Controller
     integrator: Integrator
@@ -169,17 +169,17 @@ def advance(run: _Run, state: State, stop: float) -> State:
             tries.append(Try(dt, failure=error))
             if not controller.adaptive:
                 break
-            state = state.with_(rejected=state.rejected + 1)
+            state = _rejected(state)
             proposal = dt / 4
             continue
         ratio = step.error / controller.tolerance(norm) if controller.adaptive else 0.0
-        decision = controller.decide(ratio, dt, run.integrator.error_order or 0, state.control)
+        decision = controller.decide(ratio, dt, run.integrator.error_order or 0, state.controller_carry)
         if decision.accept:
             proposed = max(decision.dt, proposal) if ends and dt < proposal else decision.dt
-            done = _accepted(state, step, dt, stop if ends else state.t + dt, proposed, decision.control)
+            done = _accepted(state, step, dt, stop if ends else state.t + dt, proposed, decision.carry)
             return done.with_(kept=run.solver.memory if isinstance(run.solver, KSP) else None)
         tries.append(Try(dt, ratio))
-        state = state.with_(rejected=state.rejected + 1, control=decision.control)
+        state = _rejected(state).with_(controller_carry=decision.carry)
         proposal = decision.dt
     raise _give_up(run, state, tries)
 
@@ -204,12 +204,12 @@ def _step_to(run: _Run, state: State, t: float) -> State:
     """One step that ends at t, whatever its error: it is shorter than one that was accepted."""
     dt = t - state.t
     step, _ = _try(run, state, dt)
-    done = _accepted(state, step, dt, t, state.dt or dt, state.control)
+    done = _accepted(state, step, dt, t, state.dt or dt, state.controller_carry)
     return done.with_(kept=run.solver.memory if isinstance(run.solver, KSP) else None)
 
 
 @one_thread()
-def resume(problem: Problem, state: State, solver: Solver) -> None:
+def resume(problem: Model, state: State, solver: Solver) -> None:
     """Give the solver the preconditioner it had when this state was made, so that restarts are bitwise equal."""
     if not isinstance(solver, KSP):
         return
@@ -229,21 +229,33 @@ def _towards(t: float, dt: float, stop: float, adaptive: bool) -> tuple[float, b
     return dt, False
 
 
-def _accepted(state: State, step: Step, dt: float, t: float, proposed: float, control: tuple[float, ...]) -> State:
+def _rejected(state: State) -> State:
+    return state.counted(rejected=state.statistics.rejected + 1)
+
+
+def _accepted(state: State, step: Step, dt: float, t: float, proposed: float, carry: tuple[float, ...]) -> State:
+    last, before = step.last, state.statistics
     return state.with_(
         t=t,
         theta=step.theta,
         step=state.step + 1,
-        velocity=step.velocity,
-        anchor=step.anchor,
+        velocity=last.value,
+        anchor=last.anchor,
         at_end=step.at_end,
         dt=proposed,
-        control=control,
-        defect=step.defect,
-        defect_end=step.defect_end,
-        error=step.error,
-        last_dt=dt,
-        memory=step.memory,
+        end_norms=(last.defect, last.rhs_norm),
+        controller_carry=carry,
+        rule_carry=last.carry,
+        statistics=replace(
+            before,
+            defect=step.defect,
+            rhs_norm=step.rhs_norm,
+            eps=last.eps,
+            rho=last.rho,
+            error=step.error,
+            dt=dt,
+            iterations=before.iterations + step.iterations,
+        ),
     )
 
 
@@ -273,7 +285,7 @@ def _first_step(run: _Run, state: State, end: float) -> float:
     scale = run.controller.tolerance(problem.norm(state.theta))
     guess = 1e-3 * (end - state.t)
     system = problem.system(state.t, state.theta)
-    context = StageContext(state.t, guess, 1, state.step, 0, state.memory)
+    context = StageContext(state.t, guess, 1, state.step, 0, state.rule_carry)
     v = run.regularization.velocity(system, state.anchor, run.solver, context)
     before = system.tangent.apply(v.value)
     d0, d1 = problem.norm(state.theta) / scale, system.tangent.norm(before) / scale

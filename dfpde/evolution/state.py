@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,9 +15,52 @@ from ..leastsquares import KeptFactor
 Array = NDArray[Any]
 
 
+@dataclass(frozen=True)
+class Statistics:
+    """What a run measures on its way; nothing depends on it.
+
+    Attributes
+    ----------
+    defect : float
+        ‖J θ̇ − f‖ over the last step (mean over stages weighted by the scheme), units of u per time; NaN at the start.
+    rhs_norm : float
+        ‖f‖ in the same mean: defect / rhs_norm is the share of u_t that the ansatz does not follow.
+    eps, rho : float
+        ε and ρ of the last solve; NaN where the rule has none.
+    error : float
+        Estimated field error of the last step; after `fit` the misfit ‖Φ(θ) − u₀‖; NaN where unknown.
+    dt : float
+        Size of the last step; 0 at the start.
+    rejected : int
+        Rejected steps so far.
+    iterations : int
+        Iterations of the linear solver so far.
+    resolution : float
+        Largest statistical leverage of a point, 0 to 1: near 1 a single point decides a direction; NaN where unknown.
+    effective_dimension : float
+        Σ σ²/(σ² + ε²), the sum of the leverages; NaN where unknown.
+    """
+
+    defect: float = math.nan
+    rhs_norm: float = math.nan
+    eps: float = math.nan
+    rho: float = math.nan
+    error: float = math.nan
+    dt: float = 0.0
+    rejected: int = 0
+    iterations: int = 0
+    resolution: float = math.nan
+    effective_dimension: float = math.nan
+
+    @property
+    def relative_defect(self) -> float:
+        """‖J θ̇ − f‖/‖f‖; NaN where f = 0."""
+        return self.defect / self.rhs_norm if self.rhs_norm > 0 else math.nan
+
+
 @dataclass(frozen=True, eq=False)
 class State:
-    """Everything a run needs to go on: t, θ, the anchor, the controller's memory.
+    """Everything a run needs to go on: t, θ, the last velocity, and what its parts carry from step to step.
 
     Attributes
     ----------
@@ -34,22 +78,13 @@ class State:
         True when `velocity` was solved at exactly (t, θ), so that a first-same-as-last scheme may use it.
     dt : float or None
         Step size the controller proposes next.
-    control : tuple of float
-        Memory of the controller (earlier error ratios).
-    defect : float
-        ‖J θ̇ − f‖ over the last step (mean over stages weighted by the scheme), units of u per time; NaN at the start.
-    defect_end : float
-        ‖J θ̇ − f‖ of `velocity` itself, the last stage.
-    error : float
-        Estimated field error of the last step; after `fit` the misfit ‖Φ(θ) − u₀‖; NaN where unknown.
-    last_dt : float
-        Size of the last step; 0 at the start.
-    rejected : int
-        Rejected steps so far.
-    memory : tuple of float
-        Numbers the regularization keeps between solves (`AutoInertia`: the last defect).
+    end_norms : (float, float)
+        ‖J θ̇ − f‖ and ‖f‖ of `velocity` itself, the last stage.
+    controller_carry, rule_carry : tuple of float
+        What the step controller (earlier error ratios) and the regularization rule carry to the next step.
     kept : KeptFactor or None
         Where the solver's preconditioner was built, so that a restart is bitwise the same as going on.
+    statistics : Statistics
     """
 
     t: float
@@ -59,14 +94,11 @@ class State:
     anchor: Array | None = None
     at_end: bool = False
     dt: float | None = None
-    control: tuple[float, ...] = ()
-    defect: float = float("nan")
-    defect_end: float = float("nan")
-    error: float = float("nan")
-    last_dt: float = 0.0
-    rejected: int = 0
-    memory: tuple[float, ...] = ()
+    end_norms: tuple[float, float] = (math.nan, math.nan)
+    controller_carry: tuple[float, ...] = ()
+    rule_carry: tuple[float, ...] = ()
     kept: KeptFactor | None = None
+    statistics: Statistics = Statistics()
 
     def __post_init__(self) -> None:
         for name in ("theta", "velocity", "anchor"):
@@ -89,3 +121,11 @@ class State:
     def with_(self, **changes: Any) -> State:
         """A copy with some attributes changed."""
         return replace(self, **changes)
+
+    def counted(self, **changes: Any) -> State:
+        """A copy with some of its statistics changed."""
+        return replace(self, statistics=replace(self.statistics, **changes))
+
+    def __repr__(self) -> str:
+        size = float(np.linalg.norm(self.theta))
+        return f"State(t={self.t:g}, step={self.step}, theta: {self.theta.size} numbers, |theta| = {size:.3g})"

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from mpi4py import MPI
@@ -23,11 +23,10 @@ from scipy import sparse
 from ..ansatz.base import Ansatz
 from ..calculus import Field, multi_index
 from ..conditions import Condition
-from ..domain.quadrature import Quadrature
-from ..errors import ParameterError, ShapeError
+from ..errors import ShapeError
 from ..leastsquares import MetricRows, Rows, SparseRows, Tangent, real_rows
-from ..parallel.collective import collective_errors, require_finite
-from ..problem import StageSystem
+from ..model import StageSystem
+from ..parallel.collective import collective_errors, norm, require_finite
 from .linear import LinearSolver
 from .mass import assembled_root, square_root
 from .nodes import Nodes
@@ -54,7 +53,7 @@ class FixedNodes:
 
 @dataclass(frozen=True, eq=False)
 class SemiDiscrete:
-    """M U̇ = F(t, U) for U = Φ(θ), in the norm of M: has the interface of `Problem`.
+    """M U̇ = F(t, U) for U = Φ(θ), in the norm of M: a `Model` like `Problem`.
 
     Parameters
     ----------
@@ -96,6 +95,7 @@ class SemiDiscrete:
     _root: sparse.csr_array = field(init=False, repr=False)
     _squared: sparse.csr_array = field(init=False, repr=False)
     _inverse: _Inverse = field(init=False, repr=False)
+    weights: Array = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         assembled = hasattr(self.mass, "getOwnershipRange")
@@ -112,6 +112,7 @@ class SemiDiscrete:
         wide = sparse.kron(sparse.eye_array(int(np.prod(self.ansatz.shape))), sparse.kron(root, sparse.eye_array(pair)))
         object.__setattr__(self, "metric", metric)
         object.__setattr__(self, "_root", sparse.csr_array(wide))
+        object.__setattr__(self, "weights", root.T @ (root @ np.ones(root.shape[1])))
         object.__setattr__(self, "_squared", sparse.csr_array(wide.T @ wide))
         object.__setattr__(self, "_inverse", _Inverse(matrix, metric, self.fixed, self.prefix))
 
@@ -135,19 +136,6 @@ class SemiDiscrete:
     def comm(self) -> MPI.Comm:
         """Communicator of the nodes."""
         return self.nodes.comm
-
-    @property
-    def quadrature(self) -> Quadrature:
-        """None: the norm is that of M.
-
-        Raises
-        ------
-        ParameterError
-            Always; implicit steps, which linearize f point by point, ask for it.
-        """
-        raise ParameterError(
-            "a semi-discrete model has a mass matrix and no quadrature", "an explicit integrator, `weigh` and `points`"
-        )
 
     def scaled(self, state: Any) -> SemiDiscrete:
         """The same model with D = column norms ‖R J e_j‖ at a state as the metric of the parameters; collective.
@@ -180,8 +168,7 @@ class SemiDiscrete:
 
     def distance(self, values: Array) -> float:
         """‖U‖_M of nodal values (*shape, n) at `points`; collective."""
-        rows = self.weigh(values)
-        return float(np.sqrt(self.comm.allreduce(float(rows @ rows))))
+        return norm(self.weigh(values), self.comm)
 
     def tangent(self, theta: Array) -> Tangent:
         """R J(θ) without conditions; collective in its errors."""
@@ -208,7 +195,23 @@ class SemiDiscrete:
         found: Array = self._inverse.apply(t, load.reshape(-1, self.nodes.n))
         return found.reshape(*self.ansatz.shape, self.metric.n)
 
-    def system(self, t: float, theta: Array) -> StageSystem:
+    def time_derivative(self, t: float, u: Field) -> Array:
+        """M⁻¹ F(t, U) of a field at the nodes, (*shape, n); collective."""
+        return self.velocity(t, u.value)
+
+    def pull_back(self, g: Array, field: Field, rows: Rows) -> Array:
+        """Jᵀ m g with the row sums m = M1: the gradient of ∫ I_h q dx, I_h the interpolation at the nodes."""
+        return self.ansatz.vjp(field.theta, field.x, self.weights * g)
+
+    def with_ansatz(self, ansatz: Ansatz, scale: Array | None) -> Self:
+        """The same model for another ansatz, with the metric of its parameters."""
+        return replace(self, ansatz=ansatz, scale=scale)
+
+    def for_run(self) -> Self:
+        """Itself: its stages have nothing to remember."""
+        return self
+
+    def system(self, t: float, theta: Array, field: Field | None = None) -> StageSystem:
         """Rows of the model and of the conditions at (t, θ); collective.
 
         Raises
@@ -218,7 +221,7 @@ class SemiDiscrete:
             Whatever F or the ansatz raises on some rank, on all ranks.
         """
         with collective_errors(self.comm):
-            found = self._stage_field(theta)
+            found = self.stage_field(theta) if field is None else field
             values = found.value
         velocity = self.velocity(t, values)
         with collective_errors(self.comm):
@@ -234,16 +237,15 @@ class SemiDiscrete:
     def _rows_of_field(self, known: Field, theta: Array) -> Array:
         return self.weigh(known.value if theta is known.theta else self.ansatz.value(theta, self.points))
 
-    def _stage_field(self, theta: Array) -> Field:
+    def stage_field(self, theta: Array) -> Field:
         """U, with the tangent where one pass for both saves work."""
-        if not self.ansatz.one_pass or getattr(self.ansatz, "sparse_tangent", None) is not None:
+        if not self.ansatz.one_pass or self.ansatz.sparse:
             return Field(self.ansatz, theta, self.points)
         return Field.evaluated(self.ansatz, theta, self.points, [multi_index(self.ansatz.dim)])
 
     def _block(self, theta: Array, tangent: Array | None = None) -> Rows:
-        sparse_tangent = getattr(self.ansatz, "sparse_tangent", None)
-        if sparse_tangent is not None:
-            rows = sparse.csr_array(self._root @ sparse_tangent(theta, self.points))
+        if self.ansatz.sparse:
+            rows = sparse.csr_array(self._root @ self.ansatz.sparse_tangent(theta, self.points))
             return SparseRows(rows, np.ones(rows.shape[0]))
         tangent = self.ansatz.tangent(theta, self.points) if tangent is None else tangent
         return MetricRows(real_rows(tangent, 1), self._root, self._squared)

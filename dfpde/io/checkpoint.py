@@ -19,14 +19,14 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from ..errors import CheckpointError
-from ..evolution.state import State
+from ..evolution.state import State, Statistics
 from ..leastsquares import KeptFactor
 from ..parallel.collective import collective_errors
 from ..problem import Problem
 from .files import replace
 
 FORMAT = "dfpde checkpoint"
-VERSION = 1
+VERSION = 2
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -148,9 +148,10 @@ def _encode(value: Any, name: str, arrays: Arrays) -> Any:
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, KeptFactor):
+    if isinstance(value, KeptFactor | Statistics):
         parts = [part.name for part in dataclasses.fields(value)]
-        return {"kept": {part: _encode(getattr(value, part), f"{name}.{part}", arrays) for part in parts}}
+        kind = "kept" if isinstance(value, KeptFactor) else "statistics"
+        return {kind: {part: _encode(getattr(value, part), f"{name}.{part}", arrays) for part in parts}}
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         arrays[name] = value
         return {"array": name}
@@ -171,9 +172,9 @@ def _decode(value: Any, arrays: Arrays) -> Any:
     ((kind, content),) = value.items()
     if kind == "array":
         return arrays[content]
-    if kind in ("dict", "kept"):
+    if kind in ("dict", "kept", "statistics"):
         entries = {key: _decode(entry, arrays) for key, entry in content.items()}
-        return entries if kind == "dict" else KeptFactor(**entries)
+        return {"dict": dict, "kept": KeptFactor, "statistics": Statistics}[kind](**entries)
     items = [_decode(entry, arrays) for entry in content]
     return tuple(items) if kind == "tuple" else items
 

@@ -54,7 +54,7 @@ def progress(
     reported: State | None = None
     try:
         for state in states:
-            start = state.t - state.last_dt if start is None else start
+            start = state.t - state.statistics.dt if start is None else start
             now = time.perf_counter()
             if now - last >= pause:
                 _report(stream, terminal, state, start, until, now - begin)
@@ -72,8 +72,8 @@ def _report(stream: TextIO, terminal: bool, state: State, start: float, until: f
     done = (state.t - start) / (until - start) if until != start else 1.0
     left = seconds * (1 - done) / done if done > 0 else float("nan")
     text = (
-        f"t = {state.t:.4g} of {until:g}  step {state.step}  dt {state.last_dt:.2e}  "
-        f"defect {state.defect:.1e}  error {state.error:.1e}  {_clock(seconds)} + {_clock(left)}"
+        f"t = {state.t:.4g} of {until:g}  step {state.step}  dt {state.statistics.dt:.2e}  "
+        f"defect {state.statistics.defect:.1e}  error {state.statistics.error:.1e}  {_clock(seconds)} + {_clock(left)}"
     )
     if terminal:
         bar = "#" * round(BAR * min(max(done, 0.0), 1.0))

@@ -17,7 +17,7 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from ..errors import DfpdeError, NonFiniteError, ParameterError, ShapeError
-from ..parallel.collective import collective_errors
+from ..parallel.collective import collective_errors, norm
 from .rows import Rows, stride
 
 Array = NDArray[Any]
@@ -120,8 +120,7 @@ class Tangent:
 
     def norm(self, y: Array) -> float:
         """Euclidean norm of distributed rows (weights included): the field norm ‖·‖_W; collective."""
-        square = float(np.dot(y, y))
-        return math.sqrt(self.comm.allreduce(square) if self.comm.size > 1 else square)
+        return norm(y, self.comm)
 
     def _sum(self, local: Array) -> Array:
         if self.comm.size > 1:

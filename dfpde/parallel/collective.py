@@ -5,6 +5,7 @@ Each function takes the communicator explicitly; nothing here knows ``COMM_WORLD
 
 from __future__ import annotations
 
+import math
 import sys
 import traceback
 from collections.abc import Iterator
@@ -121,3 +122,9 @@ def run(comm: MPI.Comm) -> Iterator[None]:
         if not together_raised:
             comm.Abort(1)
         raise SystemExit(1) from None
+
+
+def norm(rows: NDArray[Any], comm: MPI.Comm) -> float:
+    """Euclidean norm of real rows that are distributed over ranks: one reduction of one number."""
+    square = float(np.dot(rows, rows))
+    return math.sqrt(comm.allreduce(square) if comm.size > 1 else square)

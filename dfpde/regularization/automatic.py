@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ..errors import ParameterError
 from ..leastsquares import Solver
+from ..model import StageSystem
 from ..parallel.collective import collective_errors
-from ..problem import StageSystem
 from .rule import Regularization, StageContext, Velocity, anchored, require_nonnegative
 
 Array = NDArray[Any]
@@ -59,8 +59,8 @@ class AutoInertia(Regularization):
             raise ParameterError(f"{self}", "0 < tolerance < 1, 0 <= rho <= 1, safety > 0")
 
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
-        """See `Regularization`; memory = (defect of this solve, largest ‖√W J D⁻¹‖ and |τ| so far)."""
-        defect, size, longest = context.memory or (math.nan, 0.0, 0.0)
+        """See `Regularization`; carry = (defect of this solve, largest ‖√W J D⁻¹‖ and |τ| so far)."""
+        defect, size, longest = context.carry or (math.nan, 0.0, 0.0)
         f, tau = system.tangent.norm(system.rhs), abs(context.dt) / context.stages
         size, longest = max(size, stiffness_norm(system)), max(longest, tau)
         rho = self.rho ** (tau / longest)
@@ -71,7 +71,7 @@ class AutoInertia(Regularization):
         defect = self.tolerance * f if math.isnan(defect) else defect
         eps2 = self.safety * abs(context.dt) * curvature(system, along, context.dt) * (defect + self.tolerance * f)
         found = anchored(system, anchor, max(FLOOR * size, math.sqrt(eps2)), rho, solver)
-        return replace(found, memory=(found.defect, size, longest))
+        return replace(found, carry=(found.defect, size, longest))
 
 
 #: Smallest ε relative to the largest ‖J‖ so far: where the normal equations of the preconditioner lose all digits, √u.
@@ -82,7 +82,7 @@ FLOOR = 2.0**-26
 def curvature(system: StageSystem, v: Array, dt: float) -> float:
     """κ = ‖Φ(θ + hv) − 2Φ(θ) + Φ(θ − hv)‖/(h²|Dv|²), the second derivative of the field along v; collective."""
     size = float(np.linalg.norm(v if system.scale is None else system.scale * v))
-    if size == 0.0 or system.values is None or system.theta is None:
+    if size == 0.0:
         return 0.0
     step = dt * v
     with collective_errors(system.tangent.comm), np.errstate(over="ignore", invalid="ignore"):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import ParameterError
 from ..leastsquares import Dense, DenseRows, LeastSquares, Solver, Tangent, truncated
-from ..problem import StageSystem
+from ..model import StageSystem
 from .rule import Regularization, StageContext, Velocity
 
 Array = NDArray[Any]
@@ -49,7 +49,7 @@ class TruncatedSVD(Regularization):
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
         """See `Regularization`; `anchor` and `solver` are not used."""
         value, _ = _truncated(system, self.eps)
-        return _velocity(system, value, value)
+        return _velocity(system, value, value, self.eps)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class RandomSparse(Regularization):
         reduced = LeastSquares(Tangent(blocks, system.tangent.comm), system.rhs, self.eps, scale)
         value = np.zeros(p)
         value[drawn] = Dense().solve(reduced).value
-        return _velocity(system, value, value)
+        return _velocity(system, value, value, self.eps)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Onsager(Regularization):
         d = 1.0 if system.scale is None else system.scale
         scaled = d * mean
         value = informed + self.strength * (scaled - directions.T @ (directions @ scaled)) / d
-        return _velocity(system, value, mean)
+        return _velocity(system, value, mean, self.eps)
 
 
 def _truncated(system: StageSystem, eps: float) -> tuple[Array, Array]:
@@ -143,8 +143,10 @@ def _truncated(system: StageSystem, eps: float) -> tuple[Array, Array]:
     return value, directions
 
 
-def _velocity(system: StageSystem, value: Array, anchor: Array) -> Velocity:
-    return Velocity(value, anchor, system.tangent.norm(system.tangent.apply(value) - system.rhs))
+def _velocity(system: StageSystem, value: Array, anchor: Array, eps: float) -> Velocity:
+    tangent = system.tangent
+    defect, size = tangent.norm(tangent.apply(value) - system.rhs), tangent.norm(system.rhs)
+    return Velocity(value, anchor, defect, size, eps)
 
 
 def _require_positive(**values: float) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import ParameterError
 from ..leastsquares import LeastSquares, Solver
-from ..problem import StageSystem
+from ..model import StageSystem
 
 Array = NDArray[Any]
 
@@ -32,17 +32,24 @@ class Velocity:
         What the next stage passes on as its anchor: for inertia the velocity itself.
     defect : float
         ‖J θ̇ − f‖_W.
+    rhs_norm : float
+        ‖f‖_W.
+    eps, rho : float
+        ε and ρ of the solve; ρ is NaN for a rule that has none.
     iterations : int
         Iterations of the linear solver.
-    memory : tuple of float
-        Numbers the rule keeps for its next solve, the same on all ranks.
+    carry : tuple of float
+        What the rule carries to its next solve, the same on all ranks.
     """
 
     value: Array
     anchor: Array
     defect: float
+    rhs_norm: float
+    eps: float
+    rho: float = math.nan
     iterations: int = 0
-    memory: tuple[float, ...] = ()
+    carry: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,8 +66,8 @@ class StageContext:
         New velocities for each step: solves are τ = h/stages apart.
     step, stage : int
         Index of the step and of the stage: keys of random choices, identical on all ranks and after a restart.
-    memory : tuple of float
-        What the rule kept from its last solve; empty at the start of a run.
+    carry : tuple of float
+        What the rule carries from its last solve; empty at the start of a run.
     """
 
     t: float
@@ -68,7 +75,7 @@ class StageContext:
     stages: int
     step: int = 0
     stage: int = 0
-    memory: tuple[float, ...] = ()
+    carry: tuple[float, ...] = ()
 
 
 class Regularization(Protocol):
@@ -105,7 +112,7 @@ def anchored(
     inertia; `FIRST_SOLVES` iterations with ρ = 1 leave β^k, at full regularization of directions with σ ≪ ε.
     For ρ = 0 the anchor is of no effect, and one solve is made.
     """
-    rounds = 1 if anchor is not None or rho == 0 else FIRST_SOLVES
+    rounds, given = 1 if anchor is not None or rho == 0 else FIRST_SOLVES, rho
     if anchor is None:
         anchor, rho = np.zeros(system.tangent.columns), 1.0
     iterations = 0
@@ -115,7 +122,8 @@ def anchored(
         solution = solver.solve(LeastSquares(system.tangent, rhs, eps, system.scale))
         anchor = start + solution.value
         iterations += solution.iterations
-    return Velocity(anchor, anchor, solution.defect, iterations)
+    size = system.tangent.norm(system.rhs)
+    return Velocity(anchor, anchor, solution.defect, size, eps, given, iterations)
 
 
 def require_nonnegative(**values: float) -> None:

@@ -92,7 +92,8 @@ class Counting(df.GaussianMixture):
 def test_one_pass_for_each_stage(comm):
     ansatz = Counting.isotropic(2, 3)
     q = df.Quadrature(np.random.default_rng(comm.rank).random((2, 30)), np.ones(30), comm)
-    problem = df.Problem(ansatz, q, lambda t, x, u: u.value + df.laplacian(u) + df.dot(np.ones((2, 30)), df.grad(u)))
+    given = df.Problem(ansatz, q, lambda t, x, u: u.value + df.laplacian(u) + df.dot(np.ones((2, 30)), df.grad(u)))
+    problem = given.for_run()
     theta = np.linspace(0.5, 1.5, ansatz.size)
     counts = []
     for t in range(3):
@@ -100,6 +101,10 @@ def test_one_pass_for_each_stage(comm):
         problem.system(float(t), theta)
         counts.append(ansatz.passes)
     assert counts == [3, 1, 1]  # value, Laplacian and gradient one after the other, before it is known
+    for fresh in (given, given.for_run()):  # what a run knows is its own
+        ansatz.passes = 0
+        fresh.system(0.0, theta)
+        assert ansatz.passes == 3
 
 
 class Shifted(df.GaussianMixture):

@@ -31,7 +31,7 @@ def test_steps_follow_the_solution(comm, controller):
         )
     )
     t = np.array([s.t for s in states])
-    dt = np.array([s.last_dt for s in states])
+    dt = np.array([s.statistics.dt for s in states])
     assert dt[np.abs(t - 1) < 0.04].max() < 0.02
     assert dt[t < 0.8].max() > 0.05
     # exact: c = e^{-t} + k(t) − ∫ e^{-(t−s)} k ds, k = e^{-(t−1)²/2σ²}
@@ -44,11 +44,11 @@ def test_steps_follow_the_solution(comm, controller):
 def test_controllers_agree_when_nothing_happens():
     """At a constant ratio of 0.9^q both keep the step: a fixed point of the filter up to its safety factor."""
     for controller in (df.PI(1e-4), PID(1e-4)):
-        control, dt = (), 0.1
+        carry, dt = (), 0.1
         for _ in range(60):
-            decision = controller.decide((dt / 0.1) ** 5, dt, 4, control)
+            decision = controller.decide((dt / 0.1) ** 5, dt, 4, carry)
             assert decision.accept
-            control, dt = decision.control, decision.dt
+            carry, dt = decision.carry, decision.dt
         assert 0.05 < dt < 0.1
 
 
@@ -56,9 +56,9 @@ def test_a_rejected_step_shrinks_and_does_not_grow_at_once():
     controller = df.PI(1e-4)
     rejected = controller.decide(32.0, 0.1, 4, ())
     assert not rejected.accept and rejected.dt == pytest.approx(0.1 * 0.9 / 2)
-    accepted = controller.decide(1e-6, rejected.dt, 4, rejected.control)
+    accepted = controller.decide(1e-6, rejected.dt, 4, rejected.carry)
     assert accepted.accept and accepted.dt == rejected.dt
-    assert controller.decide(1e-6, rejected.dt, 4, accepted.control).dt > rejected.dt
+    assert controller.decide(1e-6, rejected.dt, 4, accepted.carry).dt > rejected.dt
     assert not controller.decide(float("inf"), 0.1, 4, ()).accept
     assert not controller.decide(float("nan"), 0.1, 4, ()).accept
 
@@ -71,7 +71,7 @@ def test_steps_stay_within_their_bounds():
         regularization=df.Tikhonov(1e-9),
         controller=df.PI(rtol=1e-4, dt_max=0.03),
     )
-    assert max(s.last_dt for s in run) <= 0.03
+    assert max(s.statistics.dt for s in run) <= 0.03
 
 
 def test_last_step_is_not_tiny():
@@ -85,7 +85,7 @@ def test_last_step_is_not_tiny():
             controller=df.PI(rtol=1e-5),
         )
     )
-    dt = [s.last_dt for s in states]
+    dt = [s.statistics.dt for s in states]
     assert states[-1].t == 1.0
     assert dt[-1] > 0.3 * dt[-2]
 

@@ -107,7 +107,7 @@ def test_heat_equation_at_a_hundred_times_the_explicit_limit(comm, scheme, monke
     truth = np.zeros(MODES)
     truth[:2] = np.cos(4.0), np.sin(4.0)
     assert np.linalg.norm(states[-1].theta - truth) < 10 * rtol
-    assert max(s.last_dt for s in states) > (100 if rtol < 1e-3 else 20) * limit
+    assert max(s.statistics.dt for s in states) > (100 if rtol < 1e-3 else 20) * limit
     assert len(states) < 250
 
 

@@ -75,7 +75,7 @@ def test_all_degrees_of_freedom_reproduce_scikit_fem(comm, element):
     )  # fmt: skip
     (*_, last) = run
     assert np.linalg.norm(last.theta - expected) < 1e-10 * np.linalg.norm(expected)
-    assert last.defect < 1e-8
+    assert last.statistics.defect < 1e-8
 
 
 @pytest.mark.mpi
@@ -97,7 +97,7 @@ def test_nonlinear_ansatz_that_contains_the_solution(comm):
     expected = 0.75 * np.exp(-rates[1] * until) * vectors[:, 1] - np.exp(-rates[4] * until) * vectors[:, 4]
     difference = problem.field(last).value - element.value(expected, problem.points)
     assert problem.distance(difference) < 1e-6
-    assert last.defect < 1e-7
+    assert last.statistics.defect < 1e-7
 
 
 @pytest.mark.mpi

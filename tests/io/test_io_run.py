@@ -11,12 +11,13 @@ import pytest
 
 import dfpde as df
 from dfpde.errors import CheckpointError
+from dfpde.evolution import Statistics
 from dfpde.io import RunManifest, progress
 
 
 def states(n: int = 4):
     for k in range(1, n + 1):
-        yield df.State(t=k / n, theta=np.zeros(1), step=k, last_dt=1 / n, defect=1e-3, error=2e-5)
+        yield df.State(t=k / n, theta=np.zeros(1), step=k, statistics=Statistics(dt=1 / n, defect=1e-3, error=2e-5))
 
 
 class Terminal(io.StringIO):

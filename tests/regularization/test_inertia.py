@@ -71,10 +71,10 @@ def test_friction_of_auto_acts_over_time():
     system = problem.system(0.0, np.zeros(2))
     long = rule.velocity(system, n, solver, StageContext(0.0, 0.4, 4))
     assert long.value @ n == pytest.approx(0.9, rel=1e-12)
-    v, memory = n, long.memory
+    v, carry = n, long.carry
     for _ in range(10):
-        found = rule.velocity(system, v, solver, StageContext(0.0, 0.04, 4, memory=memory))
-        v, memory = found.value, found.memory
+        found = rule.velocity(system, v, solver, StageContext(0.0, 0.04, 4, carry=carry))
+        v, carry = found.value, found.carry
     assert v @ n == pytest.approx(0.9, rel=1e-12)
 
 
@@ -94,12 +94,12 @@ def test_norm_of_the_tangent_is_bounded_from_below():
 
 
 @pytest.mark.mpi
-def test_auto_is_the_same_on_all_ranks_and_has_its_memory_in_the_state(comm):
+def test_auto_is_the_same_on_all_ranks_and_has_its_carry_in_the_state(comm):
     case = study.advection(comm=comm)
     states = [s for _, s in zip(range(5), df.evolve(case.problem, case.start, until=case.until), strict=False)]
-    assert len(states[-1].memory) >= 1
-    for value in comm.allgather((states[-1].theta.tobytes(), states[-1].memory)):
-        assert value == (states[-1].theta.tobytes(), states[-1].memory)
+    assert len(states[-1].rule_carry) >= 1
+    for value in comm.allgather((states[-1].theta.tobytes(), states[-1].rule_carry)):
+        assert value == (states[-1].theta.tobytes(), states[-1].rule_carry)
 
 
 @pytest.mark.parametrize("make", [study.advection, study.heat, study.kdv, study.fisher], ids=lambda f: f.__name__)

@@ -50,14 +50,7 @@ class Stack(Ansatz):
         self.size = max((part.stop for part, _ in self._slices.values()), default=0)
         self.shape = (self._rows[-1].stop,)
         self.dtype = complex if any(part.dtype is complex for part in components) else float
-        sparse: list[Any] = [getattr(part, "sparse_tangent", None) for part in components]
-        if not shared and all(sparse):
-
-            def sparse_tangent(theta: Array, x: Array) -> Any:
-                parts = zip(sparse, self._index, strict=True)
-                return csr_array(block_diag([tangent(theta[index], x) for tangent, index in parts]))
-
-            self.sparse_tangent = sparse_tangent
+        self._disjoint = not shared
 
     @property
     def blocks(self) -> tuple[tuple[Index, slice], ...]:
@@ -111,6 +104,13 @@ class Stack(Ansatz):
             own = y[rows] if part.shape else y[rows.start]
             out[index] += part.vjp(theta[index], x, own if part.dtype is complex else own.real)
         return out
+
+    @property
+    def sparse(self) -> bool:
+        return self._disjoint and all(part.sparse for part in self.components)
+
+    def sparse_tangent(self, theta: Array, x: Array) -> Any:
+        return csr_array(block_diag([part.sparse_tangent(own, x) for part, own in self._own(theta)]))
 
     @property
     def matrix_free(self) -> bool:

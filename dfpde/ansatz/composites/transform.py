@@ -170,9 +170,6 @@ class Frozen(Ansatz):
             if b in left
         ]
         self._slices = dict(zip(left, zip(consecutive(list(left.values())), shapes, strict=True), strict=True))
-        sparse = getattr(ansatz, "sparse_tangent", None)
-        if sparse is not None:
-            self.sparse_tangent = lambda theta, x: sparse(self.full(theta), x)[:, self._free]
 
     def full(self, theta: Array) -> Array:
         """All parameters of the ansatz inside, shape (p of that ansatz,)."""
@@ -223,6 +220,13 @@ class Frozen(Ansatz):
 
     def vjp(self, theta: Array, x: Array, y: Array) -> Array:
         return np.ascontiguousarray(self.ansatz.vjp(self.full(theta), x, y)[self._free])
+
+    @property
+    def sparse(self) -> bool:
+        return self.ansatz.sparse
+
+    def sparse_tangent(self, theta: Array, x: Array) -> Any:
+        return self.ansatz.sparse_tangent(self.full(theta), x)[:, self._free]
 
     @property
     def matrix_free(self) -> bool:
