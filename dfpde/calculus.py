@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ShapeError
+from .representation import represent
 
 Array = NDArray[Any]
 Alpha = tuple[int, ...]
@@ -52,6 +53,8 @@ class Field:
     x: Array
     _kept: dict[Any, Array] = field(default_factory=dict, repr=False)
     _asked: dict[Alpha, None] = field(default_factory=dict, repr=False)
+
+    __repr__ = represent
 
     @classmethod
     def evaluated(cls, ansatz: Differentiable, theta: Array, x: Array, alphas: Sequence[Alpha]) -> Field:

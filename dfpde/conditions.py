@@ -16,6 +16,7 @@ from .ansatz.base import Ansatz
 from .domain.quadrature import Quadrature
 from .errors import ParameterError
 from .leastsquares import DenseRows, Rows, real_rows, root_weights
+from .representation import represent
 
 Array = NDArray[Any]
 
@@ -65,6 +66,8 @@ class Dirichlet:
     weight: float = 1.0
     decay: float = 0.0
     g_t: Callable[[float, Array], Array] | None = None
+
+    __repr__ = represent
 
     def __post_init__(self) -> None:
         if not (self.weight > 0 and self.decay >= 0):

@@ -18,6 +18,7 @@ from .errors import NonFiniteError, ParameterError, ShapeError
 from .leastsquares import Rows
 from .model import ImplicitSystem, Model, StageSystem
 from .parallel.collective import collective_errors
+from .representation import represent
 
 Array = NDArray[Any]
 Alpha = tuple[int, ...]
@@ -44,6 +45,8 @@ class Functional:
     density: Callable[[Array, Field], Array]
     variation: Callable[[Array, Field], Variation]
     name: str = "Q"
+
+    __repr__ = represent
 
     @staticmethod
     def linear(weight: Callable[[Array], Array] | float = 1.0, name: str = "mass") -> Functional:

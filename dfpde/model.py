@@ -19,6 +19,7 @@ from .ansatz.base import Ansatz
 from .calculus import Field
 from .conditions import Condition
 from .leastsquares import Rows, Tangent
+from .representation import represent
 
 Array = NDArray[Any]
 
@@ -49,6 +50,8 @@ class StageSystem:
     theta: Array
     values: Callable[[Array], Array]
     field: Field
+
+    __repr__ = represent
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,6 +27,7 @@ from .leastsquares import DenseRows, MatrixFreeRows, Products, Rows, SparseRows,
 from .leastsquares.events import RHS, TANGENT
 from .model import StageSystem
 from .parallel.collective import collective_errors
+from .representation import represent
 
 Array = NDArray[Any]
 Rhs = Callable[[float, Array, Field], Array]
@@ -72,6 +73,8 @@ class Problem:
     scale: Array | None = None
     storage: int = STORED_BYTES
     _asked: list[KeysView[Alpha]] | None = attribute(default=None, init=False, repr=False)  # of one run, see for_run
+
+    __repr__ = represent
 
     def __post_init__(self) -> None:
         if self.ansatz.dim != self.quadrature.x.shape[0]:

@@ -216,6 +216,14 @@ class Ansatz(ABC):
             )
         return x
 
+    def __repr__(self) -> str:
+        if not hasattr(self, "size"):
+            return f"{type(self).__name__}()"
+        shape = f", {self.shape[0]} components" if self.shape else ""
+        blocks = [f"{name} {size}" for name, (_, size) in self.slices().items()]
+        named = ", ".join(blocks[:8]) + (", …" if len(blocks) > 8 else "")
+        return f"{type(self).__name__}({self.dim}-D{shape}, {self.size} parameters: {named})"
+
     def _missing(self, what: str, method: str) -> MissingDerivative:
         return MissingDerivative(
             f"{type(self).__name__} does not provide {what}",

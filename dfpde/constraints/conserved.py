@@ -25,6 +25,7 @@ from ..functional import Functional, stage_gradients, values
 from ..leastsquares import Solver, Tangent
 from ..model import Model, StageSystem
 from ..regularization import Regularization, StageContext, Velocity
+from ..representation import represent
 from .nullspace import Constrained, ProjectedRows, Projector
 
 Array = NDArray[Any]
@@ -71,6 +72,8 @@ class Conserving:
     constraint the projection would have to move θ by the defect.  A `KSP` that solves for it gets its preconditioner
     wrapped in a `NullSpace`, which does nothing outside of these solves.
     """
+
+    __repr__ = represent
 
     def __init__(
         self,

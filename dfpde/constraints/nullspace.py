@@ -19,6 +19,7 @@ from ..errors import ParameterError
 from ..leastsquares import KSP, GramCholesky, LeastSquares, Rows, Solution, Solver, Tangent
 from ..leastsquares.gram import Preconditioner
 from ..parallel.collective import collective_errors
+from ..representation import represent
 
 Array = NDArray[Any]
 
@@ -37,6 +38,8 @@ class Projector:
 
     normals: Array
     scale: Array | None
+
+    __repr__ = represent
 
     @classmethod
     def of(cls, gradients: Array, scale: Array | None) -> Projector:
@@ -115,6 +118,8 @@ class ProjectedRows(Rows):
 class NullSpace:
     """Preconditioner P⁻¹ restricted to C v = 0: y = (I − Z (C Z)⁻¹ C) P⁻¹ x with Z = P⁻¹ Cᵀ; P⁻¹ alone without C."""
 
+    __repr__ = represent
+
     def __init__(self, inner: Preconditioner) -> None:
         self.inner = inner
         self._constraint: Array | None = None
@@ -186,6 +191,8 @@ class NullSpace:
 
 class Constrained:
     """Solver that projects the preconditioner of a `KSP` during its solves, and remembers the last system."""
+
+    __repr__ = represent
 
     def __init__(self, solver: Solver, projector: Projector) -> None:
         self.solver = solver

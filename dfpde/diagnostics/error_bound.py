@@ -27,6 +27,7 @@ from ..evolution.state import State
 from ..leastsquares import real_rows, root_weights
 from ..model import Model
 from ..parallel.collective import collective_errors, norm
+from ..representation import represent
 
 Array = NDArray[Any]
 
@@ -69,6 +70,8 @@ class ErrorBound:
     bound: float
     rate: float | Callable[[float, State], float] = 0.0
     residual: float = math.nan
+
+    __repr__ = represent
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.bound) and self.bound >= 0):

@@ -26,6 +26,7 @@ from ..functional import Functional, stage_gradients, values
 from ..leastsquares import Solver
 from ..model import Model, StageSystem
 from ..regularization.rule import Anchored, Regularization, StageContext, Velocity
+from ..representation import represent
 
 Array = NDArray[Any]
 Scheme = ExplicitRungeKutta | ContinuousInertia
@@ -94,6 +95,8 @@ class EnergyLedger:
     first order for fixed μ > 0, whatever the scheme; `Tikhonov` (μ = 0) and `ContinuousInertia` close at the order of
     the scheme.
     """
+
+    __repr__ = represent
 
     def __init__(self, problem: Model, potential: Functional, regularization: Anchored) -> None:
         if not isinstance(regularization, Anchored):

@@ -29,6 +29,7 @@ from ..leastsquares import KSP, LeastSquares, Solver, SparseRows, Tangent
 from ..model import Model, StageSystem
 from ..parallel.threads import one_thread
 from ..regularization.rule import FIRST_SOLVES, Anchored
+from ..representation import represent
 
 Array = NDArray[Any]
 
@@ -50,6 +51,8 @@ class Sensitivity:
 
     state: State
     derivative: Array
+
+    __repr__ = represent
 
     def of(self, quantity: Functional, problem: Model) -> Array:
         """dQ(Φ(θ))/d(c, s), shape (q,), of a functional that does not depend on them itself; collective."""

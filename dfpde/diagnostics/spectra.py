@@ -22,6 +22,7 @@ from ..leastsquares import Tangent
 from ..model import StageSystem
 from ..parallel.collective import collective_errors
 from ..parallel.threads import one_thread
+from ..representation import represent
 
 Array = NDArray[Any]
 
@@ -53,6 +54,8 @@ class Spectrum:
     left: Array
     frobenius: float
     scale: Array | None = None
+
+    __repr__ = represent
 
     def effective_rank(self, eps: float) -> tuple[float, float]:
         """Σ σ²/(σ² + ε²) over the computed directions, and the most that those not computed can add."""

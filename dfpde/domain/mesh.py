@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import MeshError, ParameterError
 from ..parallel.collective import collective_errors, raise_on_all
+from ..representation import represent
 from . import cells
 from . import check as mesh_check
 from . import file as mesh_file
@@ -59,6 +60,8 @@ class Mesh:
     boundaries: tuple[str, ...] = ()
     subdomains: tuple[str, ...] = ()
     facets: Mapping[str | None, Ids] = field(default_factory=dict)
+
+    __repr__ = represent
 
     @classmethod
     def from_skfem(cls, mesh: skfem.Mesh, comm: MPI.Comm, *, weights: Array | None = None) -> Mesh:

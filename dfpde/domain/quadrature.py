@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import NonFiniteError, ParameterError, QuadratureError, ShapeError
 from ..parallel.collective import collective_errors, raise_on_all
+from ..representation import represent
 from . import cells, grids
 from .grids import Bounds
 from .mesh import Mesh, blocks
@@ -61,6 +62,8 @@ class Quadrature:
     normals: Array | None = None
     size: int = field(init=False)
     measure: float = field(init=False)
+
+    __repr__ = represent
 
     def __post_init__(self) -> None:
         with collective_errors(self.comm):

@@ -20,6 +20,7 @@ from ..errors import ParameterError
 from ..leastsquares import Solver
 from ..model import Model, StageSystem
 from ..regularization import InertiaFromMass, Regularization, StageContext, Velocity
+from ..representation import represent
 from .explicit import ByTableau, Step, means
 from .state import State
 
@@ -41,6 +42,8 @@ class ContinuousInertia(ByTableau):
     """
 
     observe: Callable[[int, StageSystem, Array], None] | None = None
+
+    __repr__ = represent
 
     def step(self, problem: Model, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
         """See `Integrator`.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mpi4py import MPI
 
 from ..errors import ParameterError
+from ..representation import represent
 from .state import State
 
 #: An event is located to this fraction of the step that crossed it.
@@ -42,6 +43,8 @@ class Event:
     g: Callable[[float, State], float]
     action: Callable[[State], State | None] | None = None
     direction: int = 0
+
+    __repr__ = represent
 
     def __post_init__(self) -> None:
         if self.direction not in (-1, 0, 1):

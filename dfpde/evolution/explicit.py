@@ -20,6 +20,7 @@ from ..calculus import Field
 from ..leastsquares import Solver, Tangent
 from ..model import Model
 from ..regularization import Regularization, StageContext, Velocity
+from ..representation import represent
 from .state import State
 from .tableaus import BOGACKI_SHAMPINE, DORMAND_PRINCE, EULER, HEUN, RUNGE_KUTTA_4, Tableau
 
@@ -56,6 +57,8 @@ class Step:
     rhs_norm: float
     iterations: int = 0
     field: Field | None = None
+
+    __repr__ = represent
 
 
 class Integrator(Protocol):
@@ -100,6 +103,8 @@ class Wrapped:
     """Base of the integrators that add something to the steps of another one."""
 
     scheme: Integrator
+
+    __repr__ = represent
 
     @property
     def order(self) -> int:

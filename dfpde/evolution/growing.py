@@ -18,6 +18,7 @@ from ..model import Model
 from ..parallel.collective import collective_errors
 from ..parallel.threads import one_thread
 from ..regularization import Regularization, StageContext, Velocity
+from ..representation import represent
 from .control import Controller
 from .run import evolve
 from .state import State
@@ -57,6 +58,8 @@ class Growing:
     limit: float
     most: int
     gain: float = 0.02
+
+    __repr__ = represent
 
     def __post_init__(self) -> None:
         if not (self.limit > 0 and 0 < self.gain < 1):

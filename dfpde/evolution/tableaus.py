@@ -42,6 +42,9 @@ class Tableau:
     embedded_order: int = 0
     fsal: bool = False
 
+    def __repr__(self) -> str:
+        return f"Tableau({self.name!r})"
+
     @property
     def stages(self) -> int:
         """Number of stages s."""
@@ -123,6 +126,9 @@ class ImplicitTableau:
     b_hat: tuple[float, ...] | None = None
     embedded_order: int = 0
     error_weights: tuple[float, ...] | None = None
+
+    def __repr__(self) -> str:
+        return f"ImplicitTableau({self.name!r})"
 
     @property
     def stages(self) -> int:

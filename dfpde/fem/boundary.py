@@ -23,6 +23,7 @@ from ..conditions import rate
 from ..domain.quadrature import Quadrature
 from ..errors import ParameterError
 from ..leastsquares import DenseRows, Rows, real_rows, root_weights
+from ..representation import represent
 
 Array = NDArray[Any]
 
@@ -61,6 +62,8 @@ class Robin:
     weight: float = 1.0
     decay: float = 0.0
     g_t: Callable[[float, Array], Array] | None = None
+
+    __repr__ = represent
 
     def __post_init__(self) -> None:
         if self.quadrature.normals is None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import ShapeError
 from ..parallel.collective import collective_errors, require_finite
+from ..representation import represent
 from .linear import LinearSolver
 from .skfem_adapter import Space
 from .transfer import Function
@@ -48,6 +49,8 @@ class Elliptic:
     ParameterError
         A boundary that the mesh does not have; on all ranks.
     """
+
+    __repr__ = represent
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..errors import ParameterError, SolverError
 from ..leastsquares.petsc import PETSc, refuse_unused_options
 from ..parallel.collective import collective_errors
+from ..representation import represent
 from .nodes import Nodes
 
 Array = NDArray[Any]
@@ -45,6 +46,8 @@ class LinearSolver:
     OptionsError
         An option under the prefix that nothing read.
     """
+
+    __repr__ = represent
 
     def __init__(
         self,

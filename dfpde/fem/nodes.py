@@ -21,6 +21,7 @@ from skfem.assembly.form.coo_data import COOData
 from ..errors import ParameterError, ShapeError
 from ..leastsquares.petsc import PETSc
 from ..parallel.collective import collective_errors, require_finite
+from ..representation import represent
 
 Array = NDArray[Any]
 PETSC_DECIDE = -1
@@ -60,6 +61,8 @@ class Nodes:
     owned: int = PETSC_DECIDE
     size: int = field(init=False)
     _petsc: Any = field(init=False, repr=False)
+
+    __repr__ = represent
 
     def __post_init__(self) -> None:
         with collective_errors(self.comm):

@@ -27,6 +27,7 @@ from ..errors import ShapeError
 from ..leastsquares import MetricRows, Rows, SparseRows, Tangent, real_rows
 from ..model import StageSystem
 from ..parallel.collective import collective_errors, norm, require_finite
+from ..representation import represent
 from .linear import LinearSolver
 from .mass import assembled_root, square_root
 from .nodes import Nodes
@@ -49,6 +50,8 @@ class FixedNodes:
 
     nodes: Array
     rate: Callable[[float, Array], Array] | None = None
+
+    __repr__ = represent
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +99,8 @@ class SemiDiscrete:
     _squared: sparse.csr_array = field(init=False, repr=False)
     _inverse: _Inverse = field(init=False, repr=False)
     weights: Array = field(init=False, repr=False)
+
+    __repr__ = represent
 
     def __post_init__(self) -> None:
         assembled = hasattr(self.mass, "getOwnershipRange")

@@ -19,6 +19,7 @@ from ..domain.mesh import Mesh
 from ..domain.quadrature import Quadrature
 from ..errors import MeshError, ParameterError
 from ..parallel.collective import collective_errors
+from ..representation import represent
 from .nodes import Nodes
 
 Array = NDArray[Any]
@@ -61,6 +62,8 @@ class Space:
     basis: Any = field(init=False)
     nodes: Nodes = field(init=False)
     quadrature: Quadrature = field(init=False)
+
+    __repr__ = represent
 
     def __post_init__(self) -> None:
         mesh, local, basis = self.mesh, self.mesh.local, None

@@ -20,6 +20,7 @@ from skfem.models import mass
 
 from ..errors import ParameterError, ShapeError
 from ..parallel.collective import collective_errors
+from ..representation import represent
 from .linear import LinearSolver
 from .skfem_adapter import Space
 
@@ -43,6 +44,8 @@ class Function:
     space: Space
     nodal: Array
 
+    __repr__ = represent
+
     @cached_property
     def value(self) -> Array:
         """u_h at this rank's points of ``space.quadrature``, (N,)."""
@@ -61,6 +64,8 @@ class Function:
 
 class Projection:
     """P_h u, the L² projection on a space: the mass matrix is assembled once; collective."""
+
+    __repr__ = represent
 
     def __init__(self, space: Space, prefix: str = "dfpde_fem_mass_") -> None:
         self.space = space
@@ -102,6 +107,8 @@ class Evaluation:
     ParameterError
         On all ranks: points outside the mesh, or cells that are not simplices.
     """
+
+    __repr__ = represent
 
     def __init__(self, space: Space, x: Array, outside: float | None = None) -> None:
         self.space, comm = space, space.comm

@@ -20,6 +20,7 @@ from mpi4py import MPI
 from ..errors import CheckpointError
 from ..parallel.collective import collective_errors
 from ..parallel.environment import versions
+from ..representation import represent
 from .files import replace
 
 
@@ -48,6 +49,8 @@ class RunManifest:
     >>> with RunManifest("out/run.json", comm, nu=0.01, eps=1e-3) as run:      # doctest: +SKIP
     ...     run.record(error=..., steps=...)
     """
+
+    __repr__ = represent
 
     def __init__(self, path: str | os.PathLike[str], comm: MPI.Comm, **parameters: Any) -> None:
         self.path, self.comm = Path(path), comm

@@ -25,6 +25,7 @@ from skfem.io.meshio import to_meshio
 from ..domain.mesh import Mesh
 from ..errors import CheckpointError, ParameterError, ShapeError
 from ..parallel.collective import collective_errors
+from ..representation import represent
 from .files import replace
 
 Array = NDArray[Any]
@@ -60,6 +61,8 @@ class ParaViewWriter:
     >>> for state in dfpde.evolve(problem, start, until=1.0, ...):        # doctest: +SKIP
     ...     writer.write(state.t, u=problem.field(state))
     """
+
+    __repr__ = represent
 
     def __init__(
         self,

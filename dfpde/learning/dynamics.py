@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NonFiniteError, ParameterError
+from ..representation import represent
 from .losses import Loss
 
 Array = NDArray[Any]
@@ -53,6 +54,8 @@ class Newtonian:
     friction: float = 0.0
     noise: float = 0.0
     seed: int = 0
+
+    __repr__ = represent
 
     def __post_init__(self) -> None:
         numbers = (self.mass, self.friction, self.noise)
@@ -94,6 +97,8 @@ class Motion:
     step: int = 0
     lost: float = 0.0
 
+    __repr__ = represent
+
 
 @dataclass(frozen=True)
 class Splitting:
@@ -113,6 +118,8 @@ class Splitting:
     kicks: tuple[float, ...]
     drifts: tuple[float, ...]
     order: int
+
+    __repr__ = represent
 
 
 def _compose(name: str, weights: tuple[float, ...], order: int) -> Splitting:

@@ -19,6 +19,7 @@ from ..domain.quadrature import Quadrature
 from ..errors import ShapeError
 from ..parallel.collective import collective_errors
 from ..problem import Problem
+from ..representation import represent
 
 Array = NDArray[Any]
 
@@ -42,6 +43,8 @@ class Given:
     value: Callable[[Array], float]
     gradient: Callable[[Array], Array]
 
+    __repr__ = represent
+
 
 @dataclass(frozen=True, eq=False)
 class Misfit:
@@ -63,6 +66,8 @@ class Misfit:
     ansatz: Ansatz
     quadrature: Quadrature
     target: Array
+
+    __repr__ = represent
 
     def __post_init__(self) -> None:
         with collective_errors(self.quadrature.comm):

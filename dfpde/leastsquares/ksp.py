@@ -17,6 +17,7 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from ..errors import SolverError
+from ..representation import represent
 from .events import FACTOR, GRAM, SOLVE
 from .gram import GramCholesky, Preconditioner, refuse_tangent
 from .lag import KeptFactor, Lag
@@ -64,6 +65,8 @@ class KSP:
     The preconditioner is kept across solves and replaced by the rule in `dfpde.leastsquares.lag`; a solve that the old
     one cannot finish within the cost of a new one builds it and starts again from its rows, so sudden changes are safe.
     """
+
+    __repr__ = represent
 
     def __init__(
         self,

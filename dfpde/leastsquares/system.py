@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import DfpdeError, NonFiniteError, ParameterError, ShapeError
 from ..parallel.collective import collective_errors, norm
+from ..representation import represent
 from .rows import Rows, stride
 
 Array = NDArray[Any]
@@ -39,6 +40,8 @@ class Tangent:
     blocks: tuple[Rows, ...]
     comm: MPI.Comm
     origin: tuple[float, Array] | None = None
+
+    __repr__ = represent
 
     @property
     def columns(self) -> int:
@@ -149,6 +152,8 @@ class LeastSquares:
     eps: float
     scale: Array | None = None
 
+    __repr__ = represent
+
     @property
     def comm(self) -> MPI.Comm:
         """The communicator of the tangent."""
@@ -224,6 +229,8 @@ class Solution:
     iterations: int
     reason: str
     stats: dict[str, Any] = field(default_factory=dict)
+
+    __repr__ = represent
 
 
 class Solver(Protocol):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..errors import ParameterError
 from ..leastsquares import LeastSquares, Solver
 from ..model import StageSystem
+from ..representation import represent
 
 Array = NDArray[Any]
 
@@ -50,6 +51,8 @@ class Velocity:
     rho: float = math.nan
     iterations: int = 0
     carry: tuple[float, ...] = ()
+
+    __repr__ = represent
 
 
 @dataclass(frozen=True)
