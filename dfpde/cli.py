@@ -16,6 +16,7 @@ from .errors import DfpdeError
 from .parallel import environment, launch
 
 if TYPE_CHECKING:
+    from .domain.check import Finding
     from .domain.raw import RawMesh
 
 
@@ -100,27 +101,27 @@ def _check_mesh(arguments: argparse.Namespace) -> int:
     if launch.rank_of_launch() > 0:
         return 0
     raw = mesh_file.load(arguments.file, arguments.dim)
-    wrong = _describe(arguments.file, raw)
-    if arguments.repair is None or not wrong:
-        return 1 if wrong else 0
-    mended = mesh_check.repair(raw)
-    wrong = _describe(arguments.repair, mended)
-    if not wrong:
-        _save(arguments.repair, mended)
-    return 1 if wrong else 0
+    findings = _describe(arguments.file, raw)
+    if arguments.repair is not None and findings:
+        raw = mesh_check.repair(raw)
+        findings = _describe(arguments.repair, raw)
+        if not findings:
+            _save(arguments.repair, raw)
+    return 0 if all(finding.harmless for finding in findings) else 1
 
 
-def _describe(path: Path, raw: RawMesh) -> bool:
+def _describe(path: Path, raw: RawMesh) -> list[Finding]:
     from .domain.check import check_mesh
 
     print(f"{path}: {raw.dim}D, {raw.cells.shape[1]} {raw.cell_type} cells, {raw.points.shape[1]} vertices")
     print(f"boundaries: {', '.join(raw.boundaries) or '-'}; subdomains: {', '.join(raw.subdomains) or '-'}")
     findings = check_mesh(raw)
     for finding in findings:
-        print(f"WRONG: {finding}\n  Try: {finding.remedy}")
+        kind, sign = ("HARMLESS", "; ") if finding.harmless else ("WRONG", "\n  Try: ")
+        print(f"{kind}: {finding}{sign}{finding.remedy}")
     if not findings:
         print("Nothing is wrong with it.")
-    return bool(findings)
+    return findings
 
 
 def _save(path: Path, raw: RawMesh) -> None:

@@ -148,9 +148,9 @@ def test_check_mesh_names_faults_and_repairs_them(tmp_path, capsys):
     broken, mended = str(tmp_path / "broken.msh"), str(tmp_path / "mended.msh")
     mesh.write(broken, file_format="gmsh22", binary=False)
 
-    assert main(["check-mesh", broken]) == 1
+    assert main(["check-mesh", broken]) == 0
     said = capsys.readouterr().out
-    assert "1 inverted cells: 7" in said and "1 unused vertices" in said
+    assert "HARMLESS: 1 inverted cells: 7" in said and "HARMLESS: 1 unused vertices" in said
     assert main(["check-mesh", broken, "--repair", mended]) == 0
     assert main(["check-mesh", mended]) == 0
 
@@ -159,6 +159,15 @@ def test_check_mesh_names_faults_and_repairs_them(tmp_path, capsys):
     for name in before.boundaries:
         lengths = [Quadrature.boundary(m, name, 2, MPI.COMM_SELF).w.sum() for m in (before, after)]
         assert lengths[0] == pytest.approx(lengths[1], rel=1e-14)
+
+
+def test_check_mesh_refuses_what_harms_an_integral(tmp_path, capsys):
+    mesh = meshio.read(DISK)
+    (block,) = (block for block in mesh.cells if block.type == "triangle")
+    block.data[7, 1] = block.data[7, 0]
+    mesh.write(tmp_path / "flat.msh", file_format="gmsh22", binary=False)
+    assert main(["check-mesh", str(tmp_path / "flat.msh")]) == 1
+    assert "WRONG: 1 zero-volume cells: 7" in capsys.readouterr().out
 
 
 def test_check_mesh_of_no_file_is_an_error_with_a_remedy(tmp_path, capsys):

@@ -48,7 +48,7 @@ HOMES = {
     "petsc4py": ["leastsquares/*", "fem/*"],
     "skfem": ["domain/*", "ansatz/finite_element.py", "fem/*", "io/paraview.py"],
     "meshio": ["domain/*", "io/*"],
-    "h5py": ["io/*"],
+    "h5py": ["io/*", "domain/exodus.py"],
     "jax": ["ansatz/autodiff/*"],
     "torch": ["ansatz/autodiff/*"],
     "matplotlib": ["diagnostics/plot*.py"],

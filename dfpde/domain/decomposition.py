@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import MeshError, MissingDependency
 from ..parallel.collective import raise_on_all
+from . import check as mesh_check
 from . import file as mesh_file
 from . import mesh as meshes
 from . import raw as mesh_raw
@@ -72,7 +73,7 @@ def _whole(mesh: Any) -> tuple[RawMesh, dict[str | None, Ids]]:
     if mesh is None:
         raise MeshError("no mesh on rank 0", "give rank 0 a scikit-fem mesh or a file name")
     if isinstance(mesh, str | Path):
-        raw = meshes.accept(mesh_file.load(mesh), str(mesh))
+        raw = mesh_check.accept(mesh_file.load(mesh), str(mesh))
         facets: dict[str | None, Ids] = {None: mesh_raw.outer_facets(raw)}
         facets.update(mesh_raw.locate_facets(raw))
         return raw, facets

@@ -96,10 +96,13 @@ def read_mesh(
 ) -> Mesh:
     """Read a mesh file on rank 0, check it, and scatter its cells in contiguous blocks.
 
-    Anything meshio reads (gmsh 2 and 4, .vtu, .xdmf, …) with lines, triangles, quadrilaterals, tetrahedra or
-    hexahedra, or second-order triangles, quadrilaterals (9 nodes), tetrahedra, hexahedra (27 nodes).  Physical
-    groups of gmsh become `Mesh.boundaries` and `Mesh.subdomains`; one without a name is called by its number.
-    Rank 0 sends one block after the other: beside the whole mesh it holds one block at a time.
+    gmsh's .msh files (1, 2, 4.0, 4.1, text and binary), SU2, Exodus, and anything meshio reads (.vtu, .xdmf, MED, …)
+    with lines, triangles, quadrilaterals, tetrahedra or hexahedra, or second-order triangles, quadrilaterals (9 nodes),
+    tetrahedra, hexahedra (27 nodes).  Groups of cells and facets become `Mesh.subdomains` and `Mesh.boundaries`; one
+    without a name is called by its number.  Rank 0 sends one block after the other: beside the whole mesh it holds one
+    block at a time.
+
+    What no integral depends on is mended and said: inverted cells, unused vertices, vertices twice at one place.
 
     Parameters
     ----------
@@ -108,7 +111,7 @@ def read_mesh(
     dim : int, optional
         Dimension the mesh must have; by default that of its highest-dimensional cells.
     repair : bool
-        Mend what can be mended: merge duplicate vertices and cells, drop unused vertices, reflect inverted cells.
+        Also drop duplicate cells, and close slits: vertices at one place are merged on named boundaries too.
     weights : ndarray, optional
         Cost of each cell, (cells,), needed on rank 0 only; equal by default.
 
@@ -116,8 +119,15 @@ def read_mesh(
     ------
     MeshError
         On all ranks: the file cannot be read, or the mesh has a fault.  All faults found are listed, with numbers.
+    MissingDependency
+        On all ranks: the format needs a package that is not installed.
     ParameterError
         On all ranks, if the weights do not fit.
+
+    Warns
+    -----
+    DfpdeWarning
+        On rank 0: what was mended; names in the file that were not read.
     """
     raw: Any = None
     cuts: Any = None
@@ -125,7 +135,7 @@ def read_mesh(
     error: Exception | None = None
     if comm.rank == 0:
         try:
-            raw = accept(mesh_file.load(path, dim), str(path), repair)
+            raw = mesh_check.accept(mesh_file.load(path, dim), str(path), repair)
             cuts = blocks(raw.cells.shape[1], comm.size, weights)
             facets.update(mesh_raw.locate_facets(raw))
             facets[None] = mesh_raw.outer_facets(raw)
@@ -133,26 +143,6 @@ def read_mesh(
             error = caught
     raise_on_all(comm, error)
     return _scatter(raw, facets, cuts, comm)
-
-
-def accept(raw: RawMesh, name: str, repair: bool = False) -> RawMesh:
-    """The mesh, mended if asked, in scikit-fem's form: coordinates of the right dimension, float64.
-
-    Raises
-    ------
-    MeshError
-        Lists everything `mesh_check.check_mesh` finds.
-    """
-    findings = mesh_check.check_mesh(raw)
-    if repair and findings and any(f.repairable for f in findings):
-        raw = mesh_check.repair(raw)
-        findings = mesh_check.check_mesh(raw)
-    if findings:
-        what = "; ".join(str(f) for f in findings)
-        raise MeshError(f"{name}: {what}", "; ".join(dict.fromkeys(f.remedy for f in findings)))
-    points = np.ascontiguousarray(raw.points[: raw.dim], dtype=np.float64)
-    order = np.sort(raw.cells, axis=0) if raw.mesh_type.sort_t else raw.cells  # scikit-fem sorts triangles itself
-    return RawMesh(points, order, raw.cell_type, raw.boundaries, raw.subdomains)
 
 
 # -- splitting -----------------------------------------------------------------------------------------------

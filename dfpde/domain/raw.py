@@ -98,12 +98,6 @@ def duplicate_vertices(mesh: RawMesh) -> tuple[Ids, Ids]:
     return pairs[at, 0], later
 
 
-def _renumbered(mesh: RawMesh, target: Ids) -> RawMesh:
-    """Every vertex number v replaced by target[v]."""
-    named = {name: target[corners] for name, corners in mesh.boundaries.items()}
-    return replace(mesh, cells=target[mesh.cells], boundaries=named)
-
-
 def renumbered(mesh: RawMesh, target: Ids) -> RawMesh:
     """Every vertex number v replaced by target[v]."""
     named = {name: target[corners] for name, corners in mesh.boundaries.items()}
@@ -215,6 +209,19 @@ def crowded_facets(mesh: RawMesh) -> tuple[int, Ids]:
         for place in range(mesh.refdom.nfacets):
             cells |= np.isin(_facet_names(mesh, place, mixed), crowded)
     return crowded.size, np.flatnonzero(cells)
+
+
+def cells_at_facets(mesh: RawMesh) -> dict[str, Ids]:
+    """How many cells each facet of every named boundary has."""
+    mixed = _mixed(mesh.points.shape[1])
+    names = np.concatenate([_facet_names(mesh, place, mixed) for place in range(mesh.refdom.nfacets)])
+    known, counts = np.unique(names, return_counts=True)
+    found = {}
+    for name, corners in mesh.boundaries.items():
+        wanted = mixed[corners].sum(axis=0)
+        at = np.minimum(np.searchsorted(known, wanted), known.size - 1)
+        found[name] = np.where(known[at] == wanted, counts[at], 0)
+    return found
 
 
 def outer_facets(mesh: RawMesh) -> Ids:
