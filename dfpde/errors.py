@@ -99,8 +99,20 @@ class CheckpointError(DfpdeError, OSError):
     """A checkpoint or output file that cannot be written, or read back intact."""
 
 
+class ReplicationError(DfpdeError, ValueError):
+    """A value that all ranks must hold alike (θ, times, tolerances, methods) and do not."""
+
+
 class RemoteError(DfpdeError, RuntimeError):
-    """Another rank failed with an exception that dfpde does not define; its text is in the message."""
+    """Another rank failed with an exception that dfpde does not define; its text is in the message.
+
+    Attributes
+    ----------
+    trace : str
+        That rank's traceback.
+    """
+
+    trace: str = ""
 
 
 class DfpdeWarning(UserWarning):

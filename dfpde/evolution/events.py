@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from mpi4py import MPI
 
 from ..errors import ParameterError
+from ..parallel.collective import collective_errors
+from ..parallel.replicated import same_on_all_ranks
 from ..representation import represent
 from .state import State
 
@@ -51,8 +53,9 @@ class Event:
             raise ParameterError(f"direction = {self.direction}", "-1, 0 or 1")
 
     def at(self, state: State, comm: MPI.Comm) -> float:
-        """g, identical on all ranks."""
-        value = float(self.g(state.t, state))
+        """g, identical on all ranks; what it raises on one of them, all raise."""
+        with collective_errors(comm):
+            value = float(self.g(state.t, state))
         return float(comm.bcast(value)) if comm.size > 1 else value
 
     def crossed(self, before: float | None, after: float) -> bool:
@@ -130,7 +133,15 @@ class Watch:
 
     def act(self, event: Event, state: State) -> State:
         """The state to go on from; the event that acted is armed again after the next step, the others at once."""
-        changed = event.action(state) if event.action is not None else None
+        changed = self._acted(event, state)
         state = state if changed is None else changed.with_(at_end=False)
         self.before = [None if other is event else other.at(state, self.comm) for other in self.events]
         return state
+
+    def _acted(self, event: Event, state: State) -> State | None:
+        """What the action returns, the same on all ranks; what it raises on one of them, all raise."""
+        with collective_errors(self.comm):
+            changed = event.action(state) if event.action is not None else None
+        where = None if changed is None else (changed.t, changed.theta)
+        same_on_all_ranks(self.comm, **{"the state that an event's action returned": where})
+        return changed

@@ -6,7 +6,7 @@ Each function takes the communicator explicitly; nothing here knows ``COMM_WORLD
 from __future__ import annotations
 
 import math
-import sys
+import textwrap
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +17,7 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from .. import errors
+from .departure import departure
 
 
 def raise_on_all(comm: MPI.Comm, error: Exception | None) -> None:
@@ -24,29 +25,36 @@ def raise_on_all(comm: MPI.Comm, error: Exception | None) -> None:
 
     Collective; one reduction of one integer when nothing is wrong.  The error of the lowest failing rank is
     raised everywhere, as the same class where it is one of dfpde's (else as `errors.RemoteError` on the
-    ranks that did not fail themselves).
+    ranks that did not fail themselves), there with that rank's traceback as a note.
     """
+    departure.watch(comm)
     first = comm.rank if error is not None else comm.size
     if comm.size > 1:
         first = comm.allreduce(first, op=MPI.MIN)
     if first == comm.size:
         return
-    name, text, what, remedy = comm.bcast(_describe(error) if comm.rank == first else None, root=first)
-    if comm.rank == first and error is not None:
-        raised: Exception = error
-    else:
-        kind = getattr(errors, name, None)
-        if isinstance(kind, type) and issubclass(kind, errors.DfpdeError):
-            raised = kind(what, remedy)
-        else:
-            raised = errors.RemoteError(f"rank {first} raised {name}: {text}", f"look at rank {first}'s traceback")
+    described = comm.bcast(_describe(error) if comm.rank == first else None, root=first)
+    raised = error if comm.rank == first and error is not None else _remote(first, *described)
     raised.collective = True  # type: ignore[attr-defined]
     raise raised
 
 
-def _describe(error: Exception | None) -> tuple[str, str, str, str]:
+def _describe(error: Exception | None) -> tuple[str, str, str, str, str]:
     what = getattr(error, "what", str(error))
-    return type(error).__name__, str(error), what, getattr(error, "remedy", "")
+    trace = "".join(traceback.format_exception(error)) if error is not None else ""
+    return type(error).__name__, str(error), what, getattr(error, "remedy", ""), trace
+
+
+def _remote(rank: int, name: str, text: str, what: str, remedy: str, trace: str) -> Exception:
+    """The error of another rank as this rank raises it."""
+    kind = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, errors.DfpdeError):
+        error: errors.DfpdeError = kind(what, remedy)
+    else:
+        error = errors.RemoteError(f"rank {rank} raised {name}: {text}", f"look at rank {rank}'s traceback")
+        error.trace = trace
+    error.add_note(f"Traceback of rank {rank}:\n" + textwrap.indent(trace, "| "))
+    return error
 
 
 @contextmanager
@@ -86,42 +94,6 @@ def require_finite(comm: MPI.Comm, remedy: str, **arrays: NDArray[Any]) -> None:
                         f"{comm.rank}, the first at flat index {bad[0]} of shape {array.shape}",
                         remedy,
                     )
-
-
-@contextmanager
-def run(comm: MPI.Comm) -> Iterator[None]:
-    """Body of a parallel script: any failure ends all ranks within seconds, with one message.
-
-    An error that every rank raises is printed by rank 0 alone, and all ranks leave with exit code 1.  An error
-    that one rank raises alone (user code between dfpde's calls) is printed by that rank, which then aborts the
-    communicator.  ``KeyboardInterrupt`` leaves with code 130.
-
-    Examples
-    --------
-    >>> from mpi4py import MPI
-    >>> with run(MPI.COMM_SELF):
-    ...     pass
-    """
-    try:
-        yield
-    except KeyboardInterrupt:
-        if comm.rank == 0:
-            sys.stderr.write("\ninterrupted\n")
-            sys.stderr.flush()
-        if comm.size > 1:
-            comm.Abort(130)
-        raise SystemExit(130) from None
-    except Exception as error:
-        together_raised = getattr(error, "collective", False) or comm.size == 1
-        if comm.rank == 0 or not together_raised:
-            if not isinstance(error, errors.DfpdeError):
-                traceback.print_exc()
-            who = "" if together_raised else f" (rank {comm.rank} of {comm.size})"
-            sys.stderr.write(f"dfpde: {type(error).__name__}{who}: {error}\n")
-            sys.stderr.flush()
-        if not together_raised:
-            comm.Abort(1)
-        raise SystemExit(1) from None
 
 
 def norm(rows: NDArray[Any], comm: MPI.Comm) -> float:

@@ -1,0 +1,109 @@
+"""A rank that leaves alone ends the job; a fifth of the table of `scripts/mpi_faults.py`."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from dfpde.parallel.departure import exit_code
+from scripts.mpi_faults import Fault, messages, run
+
+PARTS = [
+    Fault("rhs", 1, 2, "mpirun", False),
+    Fault("value", 1, 3, "dfpde mpirun", True),
+    Fault("event", 1, 1, "mpirun -m mpi4py", False),
+    Fault("action", 0, 4, "mpirun", True),
+    Fault("rescue", 1, 2, "mpirun", False),
+    Fault("initial", 1, 0, "dfpde mpirun", True),
+    Fault("rhs-shape", 1, 5, "mpirun", True),
+    Fault("rhs-interrupt", 1, 2, "mpirun", False),
+    Fault("loop-raise", 1, 3, "mpirun -m mpi4py", False),
+    Fault("loop-raise", 0, 3, "mpirun", True),
+    Fault("loop-exit", 1, 3, "mpirun", False),
+    Fault("loop-exit", 0, 3, "mpirun -m mpi4py", False),
+    Fault("loop-text", 1, 3, "dfpde mpirun", True),
+    Fault("loop-interrupt", 1, 3, "dfpde mpirun", False),
+    Fault("before", 0, 1, "mpirun", False),
+    Fault("after", 1, 1, "mpirun", True),
+]
+
+
+@pytest.mark.parametrize("fault", PARTS, ids=lambda f: f"{f.what}-{f.rank}-{f.launcher}-{f.guarded}".replace(" ", "_"))
+def test_a_fault_on_one_rank_ends_the_job_with_a_code_and_one_message(fault):
+    outcome = run(fault)
+    assert outcome.good(fault), (outcome, outcome.output)
+
+
+def test_the_traceback_of_the_failing_rank_is_seen():
+    outcome = run(Fault("rhs", 1, 2, "mpirun", True))
+    assert "in breaks" in outcome.output and "OSError: disk of rank 1" in outcome.output
+    assert "dfpde: RemoteError: rank 1 raised OSError" in outcome.output
+
+
+def test_reports_are_counted_once():
+    one = "Traceback (most recent call last):\n  File\nOSError: a\n"
+    assert messages("") == 0 and messages(one) == 1 and messages(one + one) == 2
+    assert messages(f"{one}\nDuring handling of the above exception, another exception occurred:\n\n{one}") == 1
+    assert messages(f"{one}dfpde: OSError (rank 1 of 2): a\n") == 1
+
+
+GOES_ON = """
+import sys, time
+import numpy as np
+from mpi4py import MPI
+import dfpde as df
+comm = MPI.COMM_WORLD
+df.Quadrature(np.zeros((1, 1)), np.ones(1), comm)
+{}
+comm.barrier()
+"""
+ENDS_WELL = {
+    "a rank that has done its work": "if comm.rank: sys.exit(0)\ntime.sleep(0.5); sys.exit()",
+    "sys.exit that is caught": "try: sys.exit(comm.rank)\nexcept SystemExit: pass",
+    "another hook of the user": "sys.excepthook = print",
+}
+
+
+@pytest.mark.parametrize("body", ENDS_WELL.values(), ids=ENDS_WELL.keys())
+def test_runs_that_end_well_are_left_alone(mpirun, tmp_path, body):
+    (tmp_path / "script.py").write_text(GOES_ON.format(body))
+    result = mpirun(2, tmp_path / "script.py", timeout=100)
+    assert result.returncode == 0, result.stderr
+
+
+HOOKED = """
+import sys
+sys.excepthook = lambda *error: sys.stderr.write(f"my own hook: {error[1]}\\n")
+""" + GOES_ON.format("if comm.rank == 1: raise ValueError('of one rank')")
+
+
+def test_hooks_of_others_are_called_first(mpirun, tmp_path):
+    (tmp_path / "script.py").write_text(HOOKED)
+    result = mpirun(2, tmp_path / "script.py", timeout=100)
+    assert result.returncode != 0
+    assert "my own hook: of one rank" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_all_ranks_that_exit_with_a_code_keep_it(mpirun, tmp_path):
+    (tmp_path / "script.py").write_text(GOES_ON.format("sys.exit(7)"))
+    result = mpirun(2, tmp_path / "script.py", timeout=100)
+    assert result.returncode == 7 and "ABORT" not in result.stderr
+
+
+def test_one_process_keeps_its_hooks(tmp_path):
+    import numpy as np
+    from mpi4py import MPI
+
+    import dfpde as df
+
+    before = sys.excepthook, sys.exit
+    df.Quadrature(np.zeros((1, 1)), np.ones(1), MPI.COMM_SELF)
+    with df.parallel.run(MPI.COMM_SELF):
+        pass
+    assert (sys.excepthook, sys.exit) == before
+
+
+@pytest.mark.parametrize(("code", "number"), [(None, 0), (0, 0), (3, 3), (True, 1), ("no", 1), (2.0, 1)])
+def test_exit_codes_are_those_of_python(code, number):
+    assert exit_code(code) == number
