@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .ansatz.base import Ansatz
 from .errors import ParameterError, ShapeError
 from .evolution.state import State, Statistics
 from .leastsquares import KSP, LeastSquares, Solver
 from .model import Model
 from .parallel.collective import collective_errors, require_finite
+from .parallel.replicated import same_on_all_ranks
 from .parallel.threads import one_thread
 
 Array = NDArray[Any]
@@ -66,6 +68,10 @@ def fit(
     NonFiniteError
         u₀ or the field at the guess is not finite.
     """
+    same_on_all_ranks(
+        problem.comm, into=(Ansatz,), ansatz=problem.ansatz, guess=guess, t=t, rtol=rtol,
+        max_iterations=max_iterations, solver=solver,
+    )  # fmt: skip
     if not 0 < rtol < 1 or max_iterations < 0:
         raise ParameterError(f"rtol = {rtol}, max_iterations = {max_iterations}", "0 < rtol < 1, max_iterations >= 0")
     theta = problem.ansatz.check_theta(guess)

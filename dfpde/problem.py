@@ -140,7 +140,9 @@ class Problem:
 
     def norm(self, state: Any) -> float:
         """‖Φ(θ)‖_W of a State, θ itself or its `Field` at the points; collective."""
-        return self.quadrature.norm((state if isinstance(state, Field) else self.field(state)).value)
+        with collective_errors(self.comm):
+            values = (state if isinstance(state, Field) else self.field(state)).value
+        return self.quadrature.norm(values)
 
     def time_derivative(self, t: float, u: Field) -> Array:
         """f(t, x, u) at this rank's points, (*shape, N); collective in its errors."""

@@ -4,8 +4,9 @@
     python scripts/mpi_faults.py --all      # every fault with every launch command, with and without the block
     python scripts/mpi_faults.py rhs loop   # faults whose names contain a word
 
-A fault is (what fails, on which rank, from which step on, launch command, with or without `dfpde.parallel.run`).  Each runs
-on two ranks; a run that lasts longer than the time-out hangs.
+A fault is (what fails, on which rank, from which step on, launch command, with or without `dfpde.parallel.run`).  Each
+runs on two ranks; a run that lasts longer than the time-out hangs.  A good one ends with a code other than 0 and with
+one message, that of the fault.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ LEAVING = ["loop-raise", "loop-exit", "loop-text", "loop-interrupt", "rhs-exit",
 KILLED = ["loop-kill", "loop-_exit"]
 DIFFERENT = ["theta", "guess", "until", "dt", "times", "t", "rtol", "eps", "scale", "integrator", "rule", "solver"]
 FAULTS = [*RAISED, *VALUES, *LEAVING, *KILLED, *(f"other-{name}" for name in DIFFERENT)]
+WORDS = {"dt": "controller.dt", "t": "state.t", "rtol": "controller.rtol", "eps": "regularization.eps",
+         "theta": "state.theta", "rule": "regularization"}  # fmt: skip
 LAUNCHERS = ["dfpde mpirun", "mpirun", "mpirun -m mpi4py"]
 
 
@@ -92,7 +95,7 @@ def program(what: str, rank: int, step: int, guarded: bool) -> None:
             return super().derivative(theta, x, alpha)
 
         def value(self, theta: Any, x: Any) -> Any:
-            breaks("value", self.now)
+            breaks("value")
             return super().value(theta, x)
 
         def tangent(self, theta: Any, x: Any) -> Any:
@@ -144,11 +147,11 @@ def program(what: str, rank: int, step: int, guarded: bool) -> None:
     start = df.State(other("t", 0.0, 1e-3), theta)
     scale = np.ones(ansatz.size)
     problem = df.Problem(ansatz, points, rhs, problem.conditions, other("scale", scale, 2 * scale))
-    fixed = df.Fixed(other("dt", 0.05, 0.025))
+    adaptive = what == "other-rtol"
     states = df.evolve(
-        problem, start, until=other("until", 0.5, 0.45), times=other("times", (0.25,), (0.3,)) if "times" in what else (),
-        controller=df.PI(other("rtol", 1e-4, 1e-5)) if "rtol" in what else fixed,
-        integrator=other("integrator", df.RK4, df.DormandPrince),
+        problem, start, until=other("until", 0.5, 0.45), times=other("times", (), (0.3,)),
+        controller=df.PI(other("rtol", 1e-4, 1e-5)) if adaptive else df.Fixed(other("dt", 0.05, 0.025)),
+        integrator=df.DormandPrince if adaptive else other("integrator", df.RK4, df.DormandPrince),
         regularization=other("rule", df.Inertia(other("eps", 1e-3, 1e-2), 0.9), df.Tikhonov(1e-3)),
         solver=other("solver", None, df.Dense()), rescue=rescue,
         events=(df.Event(happens, acts),),
@@ -195,8 +198,23 @@ class Outcome:
     output: str
 
     def good(self, fault: Fault) -> bool:
-        """Ended, with a code, and with one message (none from a process that is killed)."""
-        return bool(self.code) and self.messages == (0 if fault.what in KILLED else 1)
+        """Ended, with a code, and with one message, that of the fault (none from a process that is killed)."""
+        told = re.search(expected(fault), self.output) is not None
+        return bool(self.code) and told and self.messages == (0 if fault.what in KILLED else 1)
+
+
+def expected(fault: Fault) -> str:
+    """Pattern of the message."""
+    kind, _, name = fault.what.partition("-")
+    if kind == "other":
+        return f"{WORDS.get(name, name)} is not the same on all ranks"
+    if fault.what in RAISED or name in ("raise", "text") or not name:
+        return "negative" if kind == "weights" else f"disk of rank {fault.rank}"
+    patterns = {
+        "nan": "not finite|NaN", "shape": "shape", "complex": "complex", "interrupt": "KeyboardInterrupt|interrupted",
+        "exit": f"rank {fault.rank} of 2 left with exit code 3",
+    }  # fmt: skip
+    return patterns.get(name, "")
 
 
 def messages(text: str) -> int:

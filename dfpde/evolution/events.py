@@ -142,6 +142,5 @@ class Watch:
         """What the action returns, the same on all ranks; what it raises on one of them, all raise."""
         with collective_errors(self.comm):
             changed = event.action(state) if event.action is not None else None
-        where = None if changed is None else (changed.t, changed.theta)
-        same_on_all_ranks(self.comm, **{"the state that an event's action returned": where})
+        same_on_all_ranks(self.comm, state_from_action=changed)
         return changed

@@ -9,9 +9,12 @@ from functools import partial
 
 import numpy as np
 
+from ..ansatz.base import Ansatz
 from ..errors import DfpdeError, NonFiniteError, ParameterError, SolverError, StepError
 from ..leastsquares import KSP, LeastSquares, Solver
 from ..model import Model
+from ..parallel.collective import collective_errors
+from ..parallel.replicated import same_on_all_ranks
 from ..parallel.threads import one_thread
 from ..regularization import AutoInertia, Regularization, StageContext
 from .control import PI, Controller
@@ -76,6 +79,11 @@ def evolve(
     StepError
         No acceptable step: the message names the cause; its attribute ``state`` is the last good state.
     """
+    same_on_all_ranks(
+        problem.comm, into=(Ansatz,), ansatz=problem.ansatz, scale=getattr(problem, "scale", None), state=state,
+        until=until, regularization=regularization, controller=controller, integrator=integrator, solver=solver,
+        times=times, events=events,
+    )  # fmt: skip
     controller = PI(rtol=1e-4) if controller is None else controller
     if not (math.isfinite(until) and until > state.t):
         raise ParameterError(
@@ -142,7 +150,8 @@ def _states(
                 state = watched.act(event, state)
     except Exception:
         if rescue is not None:
-            rescue(state)
+            with collective_errors(run.problem.comm):
+                rescue(state)
         raise
 
 

@@ -25,14 +25,14 @@ from .departure import departure
 SHOWN = 3
 
 
-def same_on_all_ranks(comm: MPI.Comm, **values: Any) -> None:
+def same_on_all_ranks(comm: MPI.Comm, *, into: tuple[type, ...] = (), **values: Any) -> None:
     """Raise on all ranks if a value differs between ranks; collective, one reduction of 64 bytes.
 
     Parameters
     ----------
     comm : MPI.Comm
-    **values
-        What `describe` takes.  Functions are compared by their names.
+    into, **values
+        As `describe` takes them.  Functions are compared by their names.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def same_on_all_ranks(comm: MPI.Comm, **values: Any) -> None:
     departure.watch(comm)
     if comm.size == 1:
         return
-    texts = describe(**values)
+    texts = describe(into=into, **values)
     digest = np.frombuffer(hashlib.sha256(json.dumps(texts).encode()).digest(), dtype=np.uint64)
     largest = np.concatenate([digest, ~digest])  # the largest complement is the complement of the smallest
     comm.Allreduce(MPI.IN_PLACE, largest, op=MPI.MAX)
@@ -83,6 +83,8 @@ def _texts(name: str, value: Any, into: tuple[type, ...], outer: tuple[int, ...]
         yield name, _array(value)
     elif isinstance(value, Complex | np.generic | np.ndarray):
         yield name, _number(value.item() if isinstance(value, np.generic | np.ndarray) else value)
+    elif isinstance(value, np.ufunc):
+        yield name, f"numpy.{value.__name__}"
     elif isinstance(value, partial):
         yield from _texts(name, (value.func, value.args, value.keywords), into, outer)
     else:

@@ -50,7 +50,7 @@ class OfOneRank:
         (np.sin, np.exp, "v"),
         (partial(max, 1), partial(max, 2), "v[1][0]"),
         (df.Inertia(1e-3, 0.9), df.Inertia(1e-3, 0.8), "v.rho"),
-        (df.RK4, df.DormandPrince, "v"),
+        (df.RK4, df.DormandPrince, "v.tableau.name"),
     ],
     ids=str,
 )
