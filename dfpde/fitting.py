@@ -2,92 +2,191 @@
 
     minimize ½ ‖Φ(θ) − u₀‖²_W      by Levenberg–Marquardt,   δ = argmin ‖J δ − (u₀ − Φ(θ))‖²_W + λ² ‖D δ‖²
 
-on the same least-squares engine as the time steps.  D are the column norms of √W J (Moré 1978, largest so far), λ
-follows Nielsen's gain-ratio rule (Madsen, Nielsen, Tingleff, Methods for Non-Linear Least Squares Problems, 2004).
+on the same least-squares engine as the time steps.  D is the floored metric, with the columns J_j of √W J
+
+    D_j² = ‖J_j‖² + (φ max_i ‖J_i‖)²,
+
+so that a parameter of little influence does not run away.  λ is the misfit times a factor that follows Nielsen's
+gain-ratio rule (Madsen, Nielsen, Tingleff, Methods for Non-Linear Least Squares Problems, 2004): a damping that falls
+with the residual keeps the convergence quadratic where parameters are redundant (Yamashita, Fukushima, Computing
+Suppl. 15 (2001) 239; Fan, Pan, Numer. Algorithms 46 (2007) 71).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .ansatz.base import Ansatz
-from .errors import ParameterError, ShapeError
+from .domain.subset import representative_points
+from .errors import DfpdeWarning, ParameterError, ShapeError
 from .evolution.state import State, Statistics
-from .leastsquares import KSP, LeastSquares, Solver
+from .leastsquares import KSP, Dense, DenseRows, LeastSquares, Solver, Tangent
 from .model import Model
-from .parallel.collective import collective_errors, require_finite
+from .parallel.collective import collective_errors, norm, require_finite
 from .parallel.replicated import same_on_all_ranks
 from .parallel.threads import one_thread
 
 Array = NDArray[Any]
+Initial = Callable[[Array], Array] | Array
+
+#: λ of the first step, with the misfit as its unit: as large as D, so that the first step keeps widths and centers.
+FIRST_DAMPING = 1.0
+#: φ, the floor of the metric in units of the largest column.
+FLOOR = 0.3
+#: λ of the linear start: amplitudes of components that overlap stay small.
+RIDGE = 1e-2
+#: Points of the quadrature that an ansatz sees for a guess.
+SAMPLE = 4096
+#: Relative misfit from which on a fit is called bad.
+BAD = 0.1
+#: Relative misfit below which there is rounding only.
+ROUNDING = 1e-15
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted(State):
+    """The state that `fit` found, with what there is to know of the fit; a `State` for all who evolve it.
+
+    Attributes
+    ----------
+    misfit : float
+        ‖Φ(θ) − u₀‖_W.
+    relative_misfit : float
+        The same over ‖u₀‖_W.
+    iterations : int
+        Levenberg–Marquardt iterations from the best guess.
+    reason : str
+        Why they ended.
+    """
+
+    misfit: float = float("nan")
+    relative_misfit: float = float("nan")
+    iterations: int = 0
+    reason: str = ""
+
+    def with_(self, **changes: Any) -> State:
+        """A `State` with some attributes changed: what comes after the fit is not the fit."""
+        return State(**({field.name: getattr(self, field.name) for field in fields(State)} | changes))
+
+    def __repr__(self) -> str:
+        return (
+            f"Fitted(relative_misfit={self.relative_misfit:.2e}, iterations={self.iterations}, reason={self.reason!r}, "
+            f"{super().__repr__()})"
+        )
 
 
 @one_thread()
 def fit(
     problem: Model,
-    initial: Callable[[Array], Array] | Array,
-    guess: Array,
+    initial: Initial,
+    guess: Array | None = None,
     *,
+    linear: str | Sequence[str] | None = None,
+    starts: int = 1,
+    seed: int = 0,
     t: float = 0.0,
     rtol: float = 1e-10,
     max_iterations: int = 200,
     solver: Solver | None = None,
-) -> State:
-    """State at time t whose field is a local best approximation of u₀ in the quadrature norm.
+) -> Fitted:
+    """State at time t whose field is a local best approximation of u₀ in the quadrature norm; collective.
 
     Parameters
     ----------
-    problem : Problem
+    problem : Model
     initial : callable or array
         u₀: x (dim, N) -> (*shape, N), or its values at this rank's quadrature points.
-    guess : (p,) array
-        Start; a local minimum near it is found (several starts are the caller's choice).
+    guess : (p,) or (k, p) array, optional
+        One start or several; a local minimum near each is sought, and the best one returned.  None asks the ansatz
+        for `starts` guesses (`Ansatz.guess`).
+    linear : str or sequence of str, optional
+        Parameter blocks in which u is linear (``"amplitudes"``): they start from their regularized least-squares
+        values at the guess of all others.  None: those the ansatz declares (`Ansatz.linear_parameters`) where it
+        makes the guess itself, and no block of a given guess.
+    starts : int
+        Guesses the ansatz makes when none is given, of seeds seed, seed + 1, …
+    seed : int
+        Of the guesses.
     t : float
         Time of the state.
     rtol : float
-        Stop when the misfit, or its predicted relative decrease, is below rtol.
+        Stop when the misfit falls, or is predicted to fall, by less than rtol of itself in a step.
     max_iterations : int
-        Most Levenberg–Marquardt iterations.
+        Most Levenberg–Marquardt iterations from each guess.
     solver : Solver or None
-        None is a `KSP()` of its own.
+        None is a `KSP()` for each guess.
 
     Returns
     -------
-    State
-        ``state.statistics.error`` is the misfit ‖Φ(θ) − u₀‖_W.
+    Fitted
+        A State with ``misfit``, ``relative_misfit``, ``iterations`` and ``reason``.
+
+    Warns
+    -----
+    DfpdeWarning
+        The best misfit is above a tenth of ‖u₀‖.
 
     Raises
     ------
     ShapeError
         u₀ has another shape than the field.
+    ParameterError
+        Numbers outside their ranges, a block that does not exist or in which u is not linear; no guess is given, and
+        the ansatz makes none.
     NonFiniteError
         u₀ or the field at the guess is not finite.
     """
     same_on_all_ranks(
-        problem.comm, into=(Ansatz,), ansatz=problem.ansatz, guess=guess, t=t, rtol=rtol,
-        max_iterations=max_iterations, solver=solver,
+        problem.comm, into=(Ansatz,), ansatz=problem.ansatz, guess=guess, linear=linear, starts=starts, seed=seed, t=t,
+        rtol=rtol, max_iterations=max_iterations, solver=solver,
     )  # fmt: skip
-    if not 0 < rtol < 1 or max_iterations < 0:
-        raise ParameterError(f"rtol = {rtol}, max_iterations = {max_iterations}", "0 < rtol < 1, max_iterations >= 0")
-    theta = problem.ansatz.check_theta(guess)
-    target = _target(problem, initial)
-    require_finite(problem.comm, "a guess inside the domain of the ansatz", guess=theta)
-    solver = KSP() if solver is None else solver
+    if not 0 < rtol < 1 or max_iterations < 0 or starts < 1:
+        raise ParameterError(
+            f"rtol = {rtol}, max_iterations = {max_iterations}, starts = {starts}",
+            "0 < rtol < 1, max_iterations >= 0, starts >= 1",
+        )
+    target = _Target(problem, _values(problem, initial))
+    guesses = _guesses(problem, target, guess, starts, seed)
+    blocks = _linear_blocks(problem, linear, guess is None)
+    found = []
+    for theta in guesses:
+        begin = _linear_start(target, theta, blocks) if blocks else theta
+        found.append(_levenberg_marquardt(target, begin, rtol, max_iterations, solver or KSP()))
+        if found[-1].misfit <= ROUNDING * target.size:
+            break
+    best = min(found, key=lambda end: end.misfit)
+    relative = best.misfit / target.size if target.size > 0 else math.inf if best.misfit > 0 else 0.0
+    if relative > BAD:
+        _warn(problem, relative, best, len(guesses))
+    return Fitted(
+        t=t, theta=best.theta, statistics=Statistics(error=best.misfit), misfit=best.misfit, relative_misfit=relative,
+        iterations=best.iterations, reason=best.reason,
+    )  # fmt: skip
 
-    def residual(theta: Array) -> Array:
+
+# -- what is fitted ------------------------------------------------------------------------------------------
+class _Target:
+    """u₀ at the points of a problem: residual rows and norms."""
+
+    def __init__(self, problem: Model, values: Array) -> None:
+        self.problem, self.values = problem, values
+        self.size = norm(problem.weigh(values), problem.comm)
+
+    def residual(self, theta: Array) -> Array:
+        """Local rows of √W (u₀ − Φ(θ)); collective in its errors."""
+        problem = self.problem
         with collective_errors(problem.comm):
-            return problem.weigh(target - problem.ansatz.value(theta, problem.points))
-
-    theta, misfit = _levenberg_marquardt(problem, residual, theta, rtol, max_iterations, solver)
-    return State(t=t, theta=theta, statistics=Statistics(error=misfit))
+            return problem.weigh(self.values - problem.ansatz.value(theta, problem.points))
 
 
-def _target(problem: Model, initial: Callable[[Array], Array] | Array) -> Array:
+def _values(problem: Model, initial: Initial) -> Array:
     ansatz, x = problem.ansatz, problem.points
     with collective_errors(problem.comm):
         values = np.asarray(initial(x) if callable(initial) else initial)
@@ -102,41 +201,104 @@ def _target(problem: Model, initial: Callable[[Array], Array] | Array) -> Array:
     return values.astype(ansatz.dtype)
 
 
-def _levenberg_marquardt(
-    problem: Model,
-    residual: Callable[[Array], Array],
-    theta: Array,
-    rtol: float,
-    max_iterations: int,
-    solver: Solver,
-) -> tuple[Array, float]:
-    tangent = problem.tangent(theta)
-    r = residual(theta)
-    misfit, size = tangent.norm(r), max(problem.norm(theta), tangent.norm(r))
-    scale = np.zeros(theta.size)
-    damping, raise_by = 1e-3, 2.0
-    for _ in range(max_iterations):
-        if misfit <= 1e-15 * size:
-            break
-        norms = tangent.column_norms()
-        scale = np.maximum(scale, norms)
-        d = np.where(scale > 0, scale, max(1.0, float(scale.max(initial=0.0))))
-        solution = solver.solve(LeastSquares(tangent, r, damping, d))
+def _guesses(problem: Model, target: _Target, guess: Array | None, starts: int, seed: int) -> list[Array]:
+    if guess is None:
+        x = representative_points(problem.points, problem.weights, target.values, SAMPLE, problem.comm)
+        with collective_errors(problem.comm):
+            return [problem.ansatz.check_theta(problem.ansatz.guess(x, seed + k)) for k in range(starts)]
+    if starts > 1:
+        raise ParameterError(f"starts = {starts} with a given guess", "give several guesses as an array (k, p)")
+    given = np.asarray(guess)
+    thetas = [problem.ansatz.check_theta(theta) for theta in (given if given.ndim == 2 else [given])]
+    if not thetas:
+        raise ParameterError("an array of no guesses", "give at least one, shape (k, p)")
+    require_finite(problem.comm, "a guess inside the domain of the ansatz", guess=given)
+    return thetas
+
+
+def _warn(problem: Model, relative: float, best: _End, count: int) -> None:
+    warnings.warn(
+        f"the fit is bad: misfit {relative:.2g} of ‖u₀‖ after {best.iterations} iterations from the best of {count} "
+        f"guess(es) ({best.reason})\n  Try: a guess whose centers and widths resolve u₀, linear=... for amplitudes, "
+        f"several guesses (starts=8, or an array (k, p)), or more than {problem.ansatz.size} parameters",
+        DfpdeWarning,
+        stacklevel=4,
+    )
+
+
+# -- linear start --------------------------------------------------------------------------------------------
+def _linear_blocks(problem: Model, linear: str | Sequence[str] | None, own_guess: bool) -> list[str]:
+    if linear is None:
+        return list(problem.ansatz.linear_parameters) if own_guess else []
+    names = [linear] if isinstance(linear, str) else list(linear)
+    known = problem.ansatz.slices()
+    if not set(names) <= set(known):
+        raise ParameterError(f"linear = {names} for {type(problem.ansatz).__name__}", f"choose from {sorted(known)}")
+    return names
+
+
+def _linear_start(target: _Target, theta: Array, names: Sequence[str]) -> Array:
+    """θ with the named blocks at their regularized least-squares values; the rows of their columns only are stored."""
+    problem, theta = target.problem, theta.copy()
+    slices = problem.ansatz.slices()
+    index = np.concatenate([np.arange(problem.ansatz.size)[slices[name][0]] for name in names])
+    theta[index] = 0.0
+    r = target.residual(theta)
+    whole = problem.tangent(theta)
+    with collective_errors(problem.comm):
+        units = np.eye(problem.ansatz.size)[index]
+        columns = np.array([whole.apply(unit) for unit in units])
+        tangent = Tangent((DenseRows(columns, np.ones(len(r))),), problem.comm)
+    solution = Dense().solve(LeastSquares(tangent, r, RIDGE, _metric(tangent)))
+    theta[index] = solution.value
+    missed = tangent.norm(target.residual(theta) - r + tangent.apply(solution.value))
+    if missed > 1e-8 * (target.size + tangent.norm(r)) or not tangent.column_norms().any():
+        raise ParameterError(
+            f"u is not linear in {', '.join(names)}: at their least-squares values the field is {missed:.1e} from J c",
+            "name blocks that are amplitudes, of one factor of a product at most",
+        )
+    return theta
+
+
+# -- Levenberg–Marquardt -------------------------------------------------------------------------------------
+@dataclass(frozen=True, eq=False)
+class _End:
+    theta: Array
+    misfit: float
+    iterations: int
+    reason: str
+
+
+def _metric(tangent: Tangent) -> Array:
+    """D, positive; ones where the tangent vanishes."""
+    norms = tangent.column_norms()
+    largest = float(norms.max(initial=0.0))
+    return np.hypot(norms, FLOOR * largest) if largest > 0 else np.ones(norms.size)
+
+
+def _levenberg_marquardt(target: _Target, theta: Array, rtol: float, most: int, solver: Solver) -> _End:
+    tangent, r = target.problem.tangent(theta), target.residual(theta)
+    misfit = tangent.norm(r)
+    unit, factor, raise_by = misfit, FIRST_DAMPING, 2.0
+    for iteration in range(most):
+        if misfit <= ROUNDING * target.size:
+            return _End(theta, misfit, iteration, "exact to rounding")
+        damping = max(factor * misfit / unit, ROUNDING**0.5)
+        solution = solver.solve(LeastSquares(tangent, r, damping, _metric(tangent)))
         predicted = misfit**2 - solution.defect**2
         trial = theta + solution.value
-        r_new = residual(trial)
+        r_new = target.residual(trial)
         found = tangent.norm(r_new)
         gain = (misfit**2 - found**2) / predicted if predicted > 0 and math.isfinite(found) else -1.0
+        small = predicted <= (rtol * misfit) ** 2
         if gain > 0:
-            done = predicted <= (rtol * misfit) ** 2 or misfit - found <= rtol * misfit
+            small = small or misfit - found <= rtol * misfit
             theta, r, misfit = trial, r_new, found
-            if done:
-                break
-            tangent = problem.tangent(theta)
-            damping *= math.sqrt(max(1 / 3, 1 - (2 * gain - 1) ** 3))
-            damping, raise_by = max(damping, 1e-12), 2.0
+            tangent = target.problem.tangent(theta)
+            factor, raise_by = max(factor * math.sqrt(max(1 / 3, 1 - (2 * gain - 1) ** 3)), 1e-12), 2.0
         else:
-            if predicted <= (rtol * misfit) ** 2 or damping > 1e12:
-                break
-            damping, raise_by = damping * math.sqrt(raise_by), 2 * raise_by
-    return theta, misfit
+            factor, raise_by = factor * math.sqrt(raise_by), 2 * raise_by
+        if small or factor > 1e12:
+            reason = "the misfit does not fall any more" if small else "no step makes the misfit smaller"
+            return _End(theta, misfit, iteration + 1, reason)
+    return _End(theta, misfit, most, "max_iterations")

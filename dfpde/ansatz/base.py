@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..calculus import Alpha as Alpha
 from ..calculus import gradient_alphas, hessian_alphas, laplacian_alphas
 from ..calculus import multi_index as multi_index
-from ..errors import MissingDerivative, ShapeError
+from ..errors import MissingDerivative, ParameterError, ShapeError
 
 Array = NDArray[Any]
 
@@ -39,12 +39,17 @@ class Ansatz(ABC):
         Components of the field: ``()`` scalar, ``(m,)`` system.
     dtype : type
         ``float`` or ``complex``: the dtype of the field's values.
+    linear_parameters : tuple of str
+        Names of blocks (see `slices`) in which u is linear, and which `fit` therefore finds first, by linear least
+        squares at the `guess` of all others; () for none.
     """
 
     dim: int
     size: int
     shape: tuple[int, ...] = ()
     dtype: type = float
+
+    linear_parameters: tuple[str, ...] = ()
 
     @abstractmethod
     def value(self, theta: Array, x: Array) -> Array:
@@ -53,6 +58,25 @@ class Ansatz(ABC):
     @abstractmethod
     def tangent(self, theta: Array, x: Array) -> Array:
         """∂u(x_k)/∂θ_j, shape (p, *shape, N), C order; the caller owns the array."""
+
+    def guess(self, x: Array, seed: int = 0) -> Array:
+        """First θ of a fit, optional: a sensible one for fields on the points x (dim, M), another for each seed.
+
+        Parameters
+        ----------
+        x : (dim, M) array
+            A sample of the quadrature, denser where u₀ is large; the same on all ranks.
+        seed : int
+
+        Raises
+        ------
+        ParameterError
+            The ansatz offers none.
+        """
+        raise ParameterError(
+            f"{type(self).__name__} offers no first guess",
+            f"pass guess=... (shape ({self.size},)), or implement {type(self).__name__}.guess(x, seed)",
+        )
 
     # -- derivatives in space; an ansatz gives those it can -------------------------------------------------
     def derivative(self, theta: Array, x: Array, alpha: Alpha) -> Array:

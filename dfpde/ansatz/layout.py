@@ -18,17 +18,16 @@ def layout(
     components: Sequence[Ansatz], names: Sequence[str] | None, shared: Sequence[str]
 ) -> tuple[list[Index], Slices]:
     """For each component its indices into θ, and the names and places of all blocks."""
-    prefixes = _names(components, names)
     own = [dict(part.slices()) for part in components]
     blocks = {name: _shared_shape(own, name) for name in shared}
-    for prefix, names_of in zip(prefixes, own, strict=True):
+    for prefix, names_of in zip(prefixes(components, names), own, strict=True):
         own_blocks = {f"{prefix}.{name}": shape for name, (_, shape) in names_of.items() if name not in shared}
         if not blocks.keys().isdisjoint(own_blocks):
             raise ParameterError(f"two parameter blocks share a name of {sorted(own_blocks)}", "use other `names`")
         blocks |= own_blocks
     places = dict(zip(blocks, consecutive([int(np.prod(shape)) for shape in blocks.values()]), strict=True))
     index: list[Index] = []
-    for prefix, names_of, part in zip(prefixes, own, components, strict=True):
+    for prefix, names_of, part in zip(prefixes(components, names), own, components, strict=True):
         into = np.empty(part.size, dtype=np.intp)
         for name, (where, _) in names_of.items():
             place = places[name if name in shared else f"{prefix}.{name}"]
@@ -50,7 +49,8 @@ def _shared_shape(own: Sequence[Slices], name: str) -> tuple[int, ...]:
     return shapes.pop()
 
 
-def _names(components: Sequence[Ansatz], names: Sequence[str] | None) -> tuple[str, ...]:
+def prefixes(components: Sequence[Ansatz], names: Sequence[str] | None) -> tuple[str, ...]:
+    """A name for each component: its own or its number."""
     chosen = tuple(str(i) for i in range(len(components))) if names is None else tuple(names)
     if not components or len(chosen) != len(components) or len(set(chosen)) != len(chosen):
         raise ParameterError(

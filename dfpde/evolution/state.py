@@ -124,7 +124,7 @@ class State:
 
     def counted(self, **changes: Any) -> State:
         """A copy with some of its statistics changed."""
-        return replace(self, statistics=replace(self.statistics, **changes))
+        return self.with_(statistics=replace(self.statistics, **changes))
 
     def __repr__(self) -> str:
         size = float(np.linalg.norm(self.theta))

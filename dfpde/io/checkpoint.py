@@ -87,7 +87,7 @@ def load(path: str | os.PathLike[str], comm: MPI.Comm, *, problem: Problem | Non
 # -- contents ------------------------------------------------------------------------------------------------
 def _pack(state: State, problem: Problem | None) -> bytes:
     arrays: Arrays = {}
-    names = [field.name for field in dataclasses.fields(state)]
+    names = [field.name for field in dataclasses.fields(State)]  # and not those of a `Fitted`
     fields = {name: _encode(getattr(state, name), name, arrays) for name in names}
     header = {"format": FORMAT, "version": VERSION, "ansatz": _describe(problem), "fields": fields}
     header["sha256"] = _digest(header, arrays)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import block_diag, csr_array
 
 from ..base import Alpha, Ansatz, Array
-from ..layout import Index, common_dim, consecutive, layout
+from ..layout import Index, common_dim, consecutive, layout, prefixes
 
 
 class Stack(Ansatz):
@@ -51,6 +51,11 @@ class Stack(Ansatz):
         self.shape = (self._rows[-1].stop,)
         self.dtype = complex if any(part.dtype is complex for part in components) else float
         self._disjoint = not shared
+        own = zip(prefixes(components, names), components, strict=True)
+        linear = ((prefix, name) for prefix, part in own for name in part.linear_parameters)
+        self.linear_parameters = tuple(
+            dict.fromkeys(name if name in shared else f"{prefix}.{name}" for prefix, name in linear)
+        )
 
     @property
     def blocks(self) -> tuple[tuple[Index, slice], ...]:
@@ -118,6 +123,13 @@ class Stack(Ansatz):
 
     def slices(self) -> Mapping[str, tuple[slice, tuple[int, ...]]]:
         return self._slices
+
+    def guess(self, x: Array, seed: int = 0) -> Array:
+        """Guesses of the components; of a shared block that of the last one."""
+        theta = np.empty(self.size)
+        for part, index in zip(self.components, self._index, strict=True):
+            theta[index] = part.guess(x, seed)
+        return theta
 
     def _own(self, theta: Array) -> list[tuple[Ansatz, Array]]:
         """Components and their parameters."""

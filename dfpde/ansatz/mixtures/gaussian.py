@@ -11,10 +11,14 @@ from ..base import Array, multi_index
 from ..elementary import exponential, versine_sin
 from .exponential import Block, Exponentials, Jet, shifted
 from .quadratic import Cholesky
+from .spread import spread
 
 
 class _Mixture(Exponentials):
     """Parameter blocks shared by the mixtures: amplitudes, centers, scales."""
+
+    linear_parameters = ("amplitudes",)
+    periods: tuple[float, ...] | None = None
 
     def __init__(self, dim: int, n: int, factor: Cholesky) -> None:
         super().__init__(dim, n)
@@ -29,6 +33,12 @@ class _Mixture(Exponentials):
             "centers": (slice(first, second), (self.n, self.dim)),
             "scales": (slice(second, self.size), (self.n, *self.factor.shape)),
         }
+
+    def guess(self, x: Array, seed: int = 0) -> Array:
+        """Centers with the density of the points x, isotropic widths that overlap with the neighbours, amplitudes 0."""
+        centers, deviation = spread(self.check_points(x), self.n, self.periods, seed)
+        isotropic = np.eye(self.dim) / deviation[:, None, None]
+        return self.pack(amplitudes=0.0, centers=centers, scales=self.factor.scales(isotropic))
 
     def _distance(self, centers: Array, x: Array) -> Array:
         """x − b, shape (dim, n, B)."""
@@ -121,16 +131,19 @@ class GaussianMixture(_Mixture):
 class PeriodicGaussianMixture(_Mixture):
     """u(x) = Σ_i a_i exp(−½ Σ_k s_ik² (2/κ_k)² sin²(½ κ_k (x_k − b_ik))), κ_k = 2π/period_k, on a periodic box.
 
-    Made by `PeriodicGaussianMixture.isotropic` or `.diagonal`; blocks ``amplitudes`` (n,), ``centers`` (n, dim),
-    ``scales`` (n,) or (n, dim).  The exponent tends to −½ s² (x − b)² for s ≫ κ: 1/s is the standard deviation of
-    a narrow component, as in `GaussianMixture`.  Derivatives and tangents of any order are analytic.
+    One scale for each component, or with `PeriodicGaussianMixture.diagonal` one for each of its axes.  Blocks:
+    ``amplitudes`` (n,), ``centers`` (n, dim), ``scales`` (n,) or (n, dim).  The exponent tends to −½ s² (x − b)² for
+    s ≫ κ: 1/s is the standard deviation of a narrow component, as in `GaussianMixture`.  Derivatives and tangents of
+    any order are analytic.
 
     Parameters
     ----------
-    periods : sequence of dim floats
-        Periods of the box, positive.
+    periods : float or sequence of dim floats
+        Periods of the box, positive; a number for one dimension.
     n : int
         Number of components.
+    factor : Cholesky, optional
+        Which scales there are; None: one for each component.
 
     Raises
     ------
@@ -138,16 +151,20 @@ class PeriodicGaussianMixture(_Mixture):
         A period is not positive.
     """
 
-    def __init__(self, periods: Sequence[float], n: int, factor: Cholesky) -> None:
+    periods: tuple[float, ...]
+
+    def __init__(self, periods: float | Sequence[float], n: int, factor: Cholesky | None = None) -> None:
+        given = (periods,) if isinstance(periods, int | float) else periods
+        self.periods = tuple(float(period) for period in given)
+        factor = Cholesky.isotropic(len(self.periods)) if factor is None else factor
         super().__init__(factor.dim, n, factor)
-        self.periods = tuple(float(period) for period in periods)
         if not all(0 < period < np.inf for period in self.periods):
             raise ParameterError(f"periods {self.periods}", "give one positive finite period for each axis")
 
     @classmethod
     def isotropic(cls, periods: Sequence[float], n: int) -> PeriodicGaussianMixture:
         """n components with one scale each: p = n (dim + 2)."""
-        return cls(periods, n, Cholesky.isotropic(len(periods)))
+        return cls(periods, n)
 
     @classmethod
     def diagonal(cls, periods: Sequence[float], n: int) -> PeriodicGaussianMixture:

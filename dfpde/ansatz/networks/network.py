@@ -125,6 +125,21 @@ class Network(Ansatz):
         blocks[f"biases{self.depth}"] = 0.0
         return self.pack(**blocks)
 
+    def guess(self, x: Array, seed: int = 0) -> Array:
+        """`initial`, its first layer in coordinates in which the points x have mean 0 and half-width 1 on each axis.
+
+        Periodic features have that size already.
+        """
+        theta, x = self.initial(seed), self.check_points(x)
+        plain = list(range(self.dim)) if self.embedding is None else self.embedding.plain
+        if plain:
+            blocks = self.unpack(theta)  # views
+            columns = slice(self._sizes[0] - len(plain), None)
+            middle, half = x[plain].mean(axis=1), np.ptp(x[plain], axis=1) / 2
+            blocks["weights0"][:, columns] /= np.where(half > 0, half, 1.0)
+            blocks["biases0"] -= blocks["weights0"][:, columns] @ middle
+        return theta
+
     @property
     def depth(self) -> int:
         """Number of hidden layers."""
