@@ -78,7 +78,7 @@ def _whole(mesh: Any) -> tuple[RawMesh, dict[str | None, Ids]]:
         facets.update(mesh_raw.locate_facets(raw))
         return raw, facets
     local = Mesh.from_skfem(mesh, MPI.COMM_SELF)  # checks, and sorts out periodic meshes
-    cell_type = meshes._name(type(local.local))
+    cell_type = meshes.cell_type_of(type(local.local))
     raw = RawMesh(local.local.doflocs, local.local.t, cell_type, {}, dict(local.local.subdomains or {}))
     if local.local.t.max() + 1 != local.n_vertices or not np.array_equal(local.vertex_ids, np.arange(local.n_vertices)):
         raise MeshError(f"{type(mesh).__name__} has curved cells or loose vertices", "give its file, or straight cells")

@@ -83,7 +83,7 @@ class Mesh:
         """
         with collective_errors(comm):
             kind = type(mesh).__bases__[-1] if hasattr(type(mesh), "periodic") else type(mesh)  # discontinuous meshes
-            whole = RawMesh(mesh.doflocs, cells.nodes(mesh), _name(kind), {}, dict(mesh.subdomains or {}))
+            whole = RawMesh(mesh.doflocs, cells.nodes(mesh), cell_type_of(kind), {}, dict(mesh.subdomains or {}))
             cuts = blocks(whole.cells.shape[1], comm.size, weights)
             part = _cut(whole, _facets(mesh, whole.cell_type), int(cuts[comm.rank]), int(cuts[comm.rank + 1]))
             _check(part)
@@ -243,7 +243,8 @@ def within(rows: Ids, low: int, high: int) -> Ids:
 
 
 # -- scikit-fem meshes held by all ranks -----------------------------------------------------------------------
-def _name(kind: Any) -> str:
+def cell_type_of(kind: Any) -> str:
+    """meshio's name of the cells of a scikit-fem mesh class."""
     for name, known in mesh_raw.MESH_TYPES.items():
         if known.elem is kind.elem:
             return name

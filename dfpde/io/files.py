@@ -37,7 +37,38 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink()
-        raise CheckpointError(
-            f"cannot write {path}: {error.strerror or error}",
-            _REMEDIES.get(error.errno or 0, "another folder or disk; the file that was there before is untouched"),
-        ) from error
+        raise _refused(path, error) from error
+
+
+def append(path: Path, entry: bytes, tail: bytes) -> None:
+    """Put an entry before the tail of a file that ends with it, in one write: the cost does not grow with the file.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be written, or does not end with the tail; it is as it was.
+    """
+    try:
+        with path.open("r+b", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END) - len(tail)
+            file.seek(max(end, 0))
+            if file.read() != tail:
+                raise OSError(0, "another program has written to it")
+            try:
+                written = os.pwrite(file.fileno(), entry + tail, end)
+                if written != len(entry) + len(tail):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError:
+                os.pwrite(file.fileno(), tail, end)
+                file.truncate(end + len(tail))
+                raise
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(
+        f"cannot write {path}: {error.strerror or error}",
+        _REMEDIES.get(error.errno or 0, "another folder or disk; the file that was there before is untouched"),
+    )

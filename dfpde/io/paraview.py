@@ -1,10 +1,8 @@
 """Time series on meshes for ParaView, complete after every step: open the .pvd while the run goes on.
 
-    out/run.pvd                          the series, replaced atomically after each step
+    out/run.pvd                          the series, a line longer after each step
     out/run/000012.vtu                   one step, one rank
     out/run/000012.pvtu, 000012_3.vtu    one step, several ranks: one piece for each
-
-Formats: VTK XML, https://docs.vtk.org/en/latest/design_documents/VTKFileFormats.html
 """
 
 from __future__ import annotations
@@ -15,20 +13,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import meshio
 import numpy as np
 import skfem
 from mpi4py import MPI
 from numpy.typing import NDArray
-from skfem.io.meshio import to_meshio
 
 from ..domain.mesh import Mesh
-from ..errors import CheckpointError, ParameterError, ShapeError
+from ..errors import CheckpointError, ParameterError
 from ..parallel.collective import collective_errors
 from ..representation import represent
-from .files import replace
+from .files import append, replace
+from .vtk import grid_of, point_data, write_vtu
 
 Array = NDArray[Any]
+
+HEAD = b'<?xml version="1.0" encoding="utf-8"?>\n<VTKFile type="Collection" version="0.1">\n  <Collection>\n'
+TAIL = b"  </Collection>\n</VTKFile>\n"
 
 
 class ParaViewWriter:
@@ -46,7 +46,7 @@ class ParaViewWriter:
         Uniform refinements of the cells for a smoother picture of fields that are not linear on them.
     keep_until : float or None
         Keep steps that an earlier run wrote at times t <= keep_until (a restart goes on with its series);
-        None starts a new series.
+        None starts a new series.  Where there is none yet, a new one starts too.
 
     Raises
     ------
@@ -82,14 +82,14 @@ class ParaViewWriter:
         self._folder = self.path.with_suffix("")
         with collective_errors(self.comm):
             local = None if mesh.local is None or refine == 0 else mesh.local.refined(refine)
-            self._grid = _grid(mesh.local if local is None else local)
-            self.x = np.zeros((mesh.dim, 0)) if self._grid is None else self._grid.points.T[: mesh.dim].copy()
-        self._steps: list[tuple[float, str]] = []
-        if keep_until is not None:
-            with collective_errors(self.comm):
-                found = _series(self.path) if self.comm.rank == 0 else []
-            found = self.comm.bcast(found, root=0)
-            self._steps = [(t, name) for t, name in found if t <= keep_until]
+            self._grid = grid_of(mesh.local if local is None else local)
+            self.x = np.zeros((mesh.dim, 0)) if self._grid is None else self._grid.x
+        kept: list[tuple[float, str]] = []
+        with collective_errors(self.comm):
+            if keep_until is not None and self.comm.rank == 0:
+                kept = [(t, name) for t, name in _series(self.path) if t <= keep_until]
+        self._count = self.comm.bcast(len(kept), root=0)
+        self._kept, self._started = kept, False  # rank 0 writes them with the first step
 
     def write(self, t: float, **fields: Callable[[Array], Array] | Array) -> None:
         """Write one step; collective.
@@ -100,7 +100,7 @@ class ParaViewWriter:
             Time.
         **fields : callable or ndarray
             Name = field: a `Field`, any function x (dim, N) -> (\\*shape, N), or values at the points ``writer.x`` of
-            this rank.  A complex field u is written as u_re and u_im.
+            this rank.  A complex field u is written as u_re and u_im; vectors of the plane get a third component 0.
 
         Raises
         ------
@@ -108,60 +108,37 @@ class ParaViewWriter:
             On all ranks: a file cannot be written; the series keeps the steps before.
         ShapeError
             On all ranks: a field whose last axis is not N.
+        ParameterError
+            On all ranks: two fields of one name.
         """
-        stem = f"{len(self._steps):06d}"
+        stem = f"{self._count:06d}"
         pieces = self.comm.size > 1
         data: dict[str, Array] = {}
         with collective_errors(self.comm):
             if self._grid is not None:
-                data = _point_data(fields, self.x)
-                grid = meshio.Mesh(self._grid.points, self._grid.cells, point_data=data)
+                grid, data = self._grid, point_data(fields, self.x)
                 name = f"{stem}_{self.comm.rank}.vtu" if pieces else f"{stem}.vtu"
-                replace(self._folder / name, lambda path: grid.write(path, file_format="vtu"))
+                replace(self._folder / name, lambda path: write_vtu(path, grid, data))
         columns = {key: values.shape[1] if values.ndim == 2 else 1 for key, values in data.items()}
         ranks = self.comm.gather(columns if self._grid is not None else None, root=0)
-        steps = [*self._steps, (float(t), f"{self._folder.name}/{stem}{'.pvtu' if pieces else '.vtu'}")]
+        step = (float(t), f"{self._folder.name}/{stem}{'.pvtu' if pieces else '.vtu'}")
         with collective_errors(self.comm):
             if self.comm.rank == 0 and ranks is not None:
                 if pieces:
                     _replace_xml(self._folder / f"{stem}.pvtu", _parallel(stem, ranks))
-                _replace_xml(self.path, _collection(steps))
-        self._steps = steps
+                if self._started:
+                    append(self.path, _entry(step), TAIL)
+                else:
+                    series = HEAD + b"".join(_entry(known) for known in (*self._kept, step)) + TAIL
+                    replace(self.path, lambda path: path.write_bytes(series))
+        self._count, self._started = self._count + 1, True
 
 
-def _grid(local: Any) -> Any:
-    """Cells and points (N, 3) of a scikit-fem mesh in VTK's numbering; None without cells."""
-    if local is None:
-        return None
-    grid = to_meshio(local, encode_cell_data=False)
-    points = np.zeros((len(grid.points), 3))
-    points[:, : grid.points.shape[1]] = grid.points
-    return meshio.Mesh(points, grid.cells)
-
-
-def _point_data(fields: dict[str, Any], x: Array) -> dict[str, Array]:
-    """Arrays (N,) or (N, components), real."""
-    data: dict[str, Array] = {}
-    for name, field in fields.items():
-        values = np.asarray(field(x) if callable(field) else field)
-        if values.ndim == 0 or values.shape[-1] != x.shape[1]:
-            raise ShapeError(
-                f"{name} has shape {values.shape} at {x.shape[1]} vertices", "one value for each vertex, points last"
-            )
-        columns = values if values.ndim == 1 else np.moveaxis(values, -1, 0).reshape(x.shape[1], -1)
-        if np.iscomplexobj(columns):
-            data |= {f"{name}_re": columns.real, f"{name}_im": columns.imag}
-        else:
-            data[name] = columns
-    return {name: np.ascontiguousarray(values, dtype=np.float64) for name, values in data.items()}
-
-
-def _collection(steps: list[tuple[float, str]]) -> ET.Element:
-    root = ET.Element("VTKFile", type="Collection", version="0.1")
-    collection = ET.SubElement(root, "Collection")
-    for t, name in steps:
-        ET.SubElement(collection, "DataSet", timestep=repr(t), part="0", file=name)
-    return root
+def _entry(step: tuple[float, str]) -> bytes:
+    t, name = step
+    attributes = {"timestep": repr(t), "part": "0", "file": name}
+    line: str = ET.tostring(ET.Element("DataSet", attributes), encoding="unicode")
+    return f"    {line}\n".encode()
 
 
 def _parallel(stem: str, ranks: list[dict[str, int] | None]) -> ET.Element:
@@ -186,9 +163,14 @@ def _replace_xml(path: Path, root: ET.Element) -> None:
 
 
 def _series(path: Path) -> list[tuple[float, str]]:
-    """Times and files of a .pvd."""
+    """Times and files of a .pvd; none where there is no file yet."""
+    if not path.exists():
+        return []
     try:
-        sets = ET.parse(path).getroot().iter("DataSet")
+        content = path.read_bytes()
+        if content.startswith(HEAD) and not content.endswith(TAIL):  # killed within the write of a line
+            content = content[: content.rfind(b"/>\n") + 3] + TAIL
+        sets = ET.fromstring(content).iter("DataSet")
         return [(float(entry.attrib["timestep"]), entry.attrib["file"]) for entry in sets]
     except (OSError, ET.ParseError, KeyError, ValueError) as error:
         raise CheckpointError(f"cannot go on with {path}: {error}", "keep_until=None starts a new series") from error
