@@ -28,9 +28,9 @@ def medians(jobs: Mapping[str, Callable[[], Any]], pairs: int = 5, warm: bool = 
             job()
     for _ in range(pairs):
         for name, job in jobs.items():
-            start = time.perf_counter()
+            start = time.process_time()
             job()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(time.process_time() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 

@@ -27,7 +27,7 @@ from .ansatz.base import Ansatz
 from .domain.subset import representative_points
 from .errors import DfpdeWarning, ParameterError, ShapeError
 from .evolution.state import State, Statistics
-from .leastsquares import KSP, Dense, DenseRows, LeastSquares, Solver, Tangent
+from .leastsquares import Dense, DenseRows, LeastSquares, Solver, Tangent, default_solver
 from .model import Model
 from .parallel.collective import collective_errors, norm, require_finite
 from .parallel.replicated import same_on_all_ranks
@@ -121,7 +121,7 @@ def fit(
     max_iterations : int
         Most Levenberg–Marquardt iterations from each guess.
     solver : Solver or None
-        None is a `KSP()` for each guess.
+        None is one for each guess, as in `evolve`.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def fit(
     found = []
     for theta in guesses:
         begin = _linear_start(target, theta, blocks) if blocks else theta
-        found.append(_levenberg_marquardt(target, begin, rtol, max_iterations, solver or KSP()))
+        found.append(_levenberg_marquardt(target, begin, rtol, max_iterations, solver or default_solver()))
         if found[-1].misfit <= ROUNDING * target.size:
             break
     best = min(found, key=lambda end: end.misfit)

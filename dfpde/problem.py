@@ -182,7 +182,7 @@ class Problem:
                 blocks.append(block)
                 rhs.append(target)
         return StageSystem(
-            Tangent(tuple(blocks), self.comm, (t, theta)), np.concatenate(rhs), self.scale, theta,
+            Tangent(tuple(blocks), self.comm), np.concatenate(rhs), self.scale, theta,
             partial(self._rows_of_field, field), field,
         )  # fmt: skip
 

@@ -105,7 +105,7 @@ class Conserving:
         self._gradients, self._field = stage_gradients(self.problem, self.quantities, system), system.field
         projector = Projector.of(self._gradients, system.scale)
         blocks = tuple(ProjectedRows(block, projector) for block in system.tangent.blocks)
-        reduced = replace(system, tangent=Tangent(blocks, system.tangent.comm, system.tangent.origin))
+        reduced = replace(system, tangent=Tangent(blocks, system.tangent.comm))
         if anchor is not None:
             anchor = projector.apply(anchor)
         self._solver = Constrained(solver, projector)

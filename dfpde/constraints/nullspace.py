@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ParameterError
-from ..leastsquares import KSP, GramCholesky, LeastSquares, Rows, Solution, Solver, Tangent
-from ..leastsquares.gram import Preconditioner
+from ..leastsquares import LSQR, GramCholesky, LeastSquares, Preconditioner, Rows, Solution, Solver
 from ..parallel.collective import collective_errors
 from ..representation import represent
 
@@ -115,7 +114,7 @@ class ProjectedRows(Rows):
         return np.asarray(matrix - (matrix @ normals.T) @ self.projector.constraint)
 
 
-class NullSpace:
+class NullSpace(Preconditioner):
     """Preconditioner P⁻¹ restricted to C v = 0: y = (I − Z (C Z)⁻¹ C) P⁻¹ x with Z = P⁻¹ Cᵀ; P⁻¹ alone without C."""
 
     __repr__ = represent
@@ -123,7 +122,8 @@ class NullSpace:
     def __init__(self, inner: Preconditioner) -> None:
         self.inner = inner
         self._constraint: Array | None = None
-        self._inverse: Array | None = None
+        self._z: Array | None = None
+        self._inverse = np.empty(0)
         self.built = False  # once it has been asked for
 
     @property
@@ -133,64 +133,53 @@ class NullSpace:
 
     @constraint.setter
     def constraint(self, constraint: Array | None) -> None:
-        self._constraint, self._inverse = constraint, None
+        self._constraint, self._z = constraint, None
 
-    def build(self, system: LeastSquares) -> None:
+    def build(self, system: LeastSquares) -> float:
         """See `Preconditioner`."""
-        self._inverse, self.built = None, True
-        self.inner.build(system)
+        self._z, self.built = None, True
+        return self.inner.build(system)
 
-    def shift(self, system: LeastSquares) -> None:
+    def shift(self, system: LeastSquares) -> float:
         """See `Preconditioner`."""
-        self._inverse = None
-        self.inner.shift(system)
+        self._z = None
+        return self.inner.shift(system)
 
     def solve(self, y: Array) -> Array:
         """See `Preconditioner`; on rank 0."""
-        found = self.inner.solve(y)
+        return self._project(self.inner.solve(y))
+
+    def _project(self, found: Array) -> Array:
+        """(I − Z (C Z)⁻¹ C) x."""
         if self._constraint is None:
             return found
-        if self._inverse is None:  # (C Z)⁻¹ Zᵀ, kept until P or C change
-            z = np.stack([self.inner.solve(row) for row in self._constraint])
-            self._inverse = np.linalg.solve(self._constraint @ z.T, z)
-            self._z = z
-        constrained: Array = found - (self._inverse @ y) @ self._z
+        if self._z is None:  # Z and (C Z)⁻¹ C, kept until P or C change
+            self._z = np.stack([self.inner.solve(row) for row in self._constraint])
+            self._inverse = np.linalg.solve(self._constraint @ self._z.T, self._constraint)
+        constrained: Array = found - (self._inverse @ found) @ self._z
         return constrained
 
-    def build_cost(self, tangent: Tangent) -> float:
+    def start(self, system: LeastSquares) -> Array | None:
         """See `Preconditioner`."""
-        return self.inner.build_cost(tangent)
+        start = self.inner.start(system)
+        return start if start is None or system.comm.rank > 0 else self._project(start)
+
+    def learn(self, iterations: int) -> None:
+        """See `Preconditioner`."""
+        self.inner.learn(iterations)
 
     @property
-    def gradient(self) -> Array | None:
+    def carry(self) -> tuple[float, ...]:
         """See `Preconditioner`."""
-        return self.inner.gradient
+        return self.inner.carry
 
-    @property
-    def resolved(self) -> bool:
-        """See `Preconditioner`."""
-        return self.inner.resolved
-
-    def patience(self, tangent: Tangent) -> float:
-        """See `Preconditioner`."""
-        return self.inner.patience(tangent)
-
-    def refine(self, tangent: Tangent, iterations: int) -> bool:
-        """See `Preconditioner`."""
-        return self.inner.refine(tangent, iterations)
-
-    @property
-    def counts(self) -> tuple[float, ...]:
-        """See `Preconditioner`."""
-        return self.inner.counts
-
-    @counts.setter
-    def counts(self, counts: tuple[float, ...]) -> None:
-        self.inner.counts = counts
+    @carry.setter
+    def carry(self, carry: tuple[float, ...]) -> None:
+        self.inner.carry = carry
 
 
 class Constrained:
-    """Solver that projects the preconditioner of a `KSP` during its solves, and remembers the last system."""
+    """Solver that projects the preconditioner of an `LSQR` during its solves, and remembers the last system."""
 
     __repr__ = represent
 
@@ -199,7 +188,7 @@ class Constrained:
         self.projector = projector
         self.system: LeastSquares | None = None
         self.nullspace: NullSpace | None = None
-        if isinstance(solver, KSP):
+        if isinstance(solver, LSQR):
             if not isinstance(solver.preconditioner, NullSpace):
                 solver.preconditioner = NullSpace(solver.preconditioner)
             self.nullspace = solver.preconditioner

@@ -25,7 +25,7 @@ from ..errors import ParameterError, ShapeError
 from ..evolution.explicit import RK4, ExplicitRungeKutta
 from ..evolution.state import State
 from ..functional import Functional
-from ..leastsquares import KSP, LeastSquares, Solver, SparseRows, Tangent
+from ..leastsquares import LeastSquares, Solver, SparseRows, Tangent, default_solver
 from ..model import Model, StageSystem
 from ..parallel.threads import one_thread
 from ..regularization.rule import FIRST_SOLVES, Anchored
@@ -88,7 +88,7 @@ def sensitivities(
     regularization : Inertia, InertiaFromMass or Tikhonov
     integrator : ExplicitRungeKutta
     solver : Solver or None
-        None is a `KSP()` of its own.
+        None is one of its own, as in `evolve`.
 
     Yields
     ------
@@ -113,7 +113,7 @@ def sensitivities(
     if not isinstance(regularization, Anchored):
         raise ParameterError(f"no derivative of {regularization}", "dfpde.Inertia, InertiaFromMass or Tikhonov")
     dual = np.concatenate([start.theta[None], np.zeros((c.size, p)), extra.T])
-    run = _Run(problem_of, c, regularization, integrator, KSP(prefix="dfpde_") if solver is None else solver)
+    run = _Run(problem_of, c, regularization, integrator, default_solver() if solver is None else solver)
     return run.states(start, dual, (until - start.t) / steps, steps)
 
 

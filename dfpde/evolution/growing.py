@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..ansatz.base import Ansatz
 from ..ansatz.grow import insert
 from ..errors import ParameterError
-from ..leastsquares import KSP, Solver
+from ..leastsquares import Solver, default_solver
 from ..model import Model
 from ..parallel.collective import collective_errors
 from ..parallel.threads import one_thread
@@ -70,7 +70,7 @@ class Growing:
         self, problem: Model, state: State, regularization: Regularization, solver: Solver | None = None
     ) -> tuple[Model, State]:
         """Problem and state of a larger ansatz, or the same where nothing is to be done; collective."""
-        solver = KSP() if solver is None else solver
+        solver = default_solver() if solver is None else solver
         now = _velocity(problem, state, regularization, solver)
         while now.defect > self.limit:
             larger = self.larger(problem.ansatz)

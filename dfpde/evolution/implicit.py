@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DfpdeError, NonFiniteError, ParameterError, SolverError
-from ..leastsquares import KSP, DenseRows, LeastSquares, Solver, Tangent, real_rows, root_weights
+from ..leastsquares import DenseRows, LeastSquares, Solver, Tangent, real_rows, root_weights
 from ..model import ImplicitSystem, Model
 from ..parallel.collective import collective_errors, norm
 from ..problem import Problem
@@ -93,8 +93,6 @@ class ImplicitRungeKutta:
     def step(self, problem: Model, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
         """See `Integrator`."""
         pointed = _suitable(problem)
-        if isinstance(solver, KSP):
-            solver.reset()  # every step starts alike: restarts are bitwise equal
         tableau, s, p = self.tableau, self.tableau.stages, state.theta.size
         newton = _Newton(pointed, solver, regularization, state, dt, self)
         k, norms = np.zeros((s, p)), np.zeros((s, 2))
@@ -246,8 +244,6 @@ class LinearlyImplicit:
     def step(self, problem: Model, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
         """See `Integrator`."""
         pointed = _suitable(problem)
-        if isinstance(solver, KSP):
-            solver.reset()
         newton = _Newton(pointed, solver, regularization, state, dt, ImplicitEuler)
         anchor, carry = state.anchor, state.rule_carry
         k, norms, iterations = np.zeros((2, state.theta.size)), np.zeros((2, 2)), 0

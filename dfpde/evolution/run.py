@@ -11,7 +11,7 @@ import numpy as np
 
 from ..ansatz.base import Ansatz
 from ..errors import DfpdeError, NonFiniteError, ParameterError, SolverError, StepError
-from ..leastsquares import KSP, LeastSquares, Solver
+from ..leastsquares import LSQR, Solver, default_solver
 from ..model import Model
 from ..parallel.collective import collective_errors
 from ..parallel.replicated import same_on_all_ranks
@@ -59,7 +59,7 @@ def evolve(
     integrator : Integrator
         `DormandPrince` (default), `BogackiShampine`, `RK4`, `Heun`, `Euler`; implicit: `SDIRK4`, `RadauIIA`, ...
     solver : Solver or None
-        None is `KSP()`.
+        None is `KSP()`, and `LSQR()` where petsc4py is not installed.
     times : sequence of float
         Output times, increasing, in (state.t, until], hit exactly.  When given, only the states at these times, at
         events and at `until` are yielded; otherwise every accepted step is.
@@ -102,7 +102,8 @@ def evolve(
     problem.ansatz.check_theta(state.theta)
     if regularization is None:
         regularization = AutoInertia(min(getattr(controller, "rtol", 0.0) or 1e-4, 0.1))
-    run = _Run(problem.for_run(), regularization, controller, integrator, KSP() if solver is None else solver, state.t)
+    solver = default_solver() if solver is None else solver
+    run = _Run(problem.for_run(), regularization, controller, integrator, solver, state.t)
     everything = not stops
     if not stops or stops[-1] < until:
         stops.append(float(until))
@@ -130,7 +131,7 @@ def _states(
     rescue: Callable[[State], None] | None,
 ) -> Iterator[State]:
     try:
-        resume(run.problem, state, run.solver)
+        _recall(run.solver, state)
         if state.dt is None or not run.controller.adaptive:
             first = run.controller.first
             state = state.with_(dt=_first_step(run, state, stops[-1]) if first is None else first)
@@ -185,8 +186,7 @@ def advance(run: _Run, state: State, stop: float) -> State:
         decision = controller.decide(ratio, dt, run.integrator.error_order or 0, state.controller_carry)
         if decision.accept:
             proposed = max(decision.dt, proposal) if ends and dt < proposal else decision.dt
-            done = _accepted(state, step, dt, stop if ends else state.t + dt, proposed, decision.carry)
-            return done.with_(kept=run.solver.memory if isinstance(run.solver, KSP) else None)
+            return _accepted(run, state, step, dt, stop if ends else state.t + dt, proposed, decision.carry)
         tries.append(Try(dt, ratio))
         state = _rejected(state).with_(controller_carry=decision.carry)
         proposal = decision.dt
@@ -196,6 +196,7 @@ def advance(run: _Run, state: State, stop: float) -> State:
 @one_thread()
 def _try(run: _Run, state: State, dt: float) -> tuple[Step, float]:
     """A step and ‖u‖ after it (0 where no error is controlled), both finite."""
+    _recall(run.solver, state)
     step = run.integrator.step(run.problem, run.solver, run.regularization, state, dt)
     if not np.all(np.isfinite(step.theta)):
         raise _collective(NonFiniteError(f"θ is not finite after a step of {dt:.3e}", "a smaller step"))
@@ -213,19 +214,13 @@ def _step_to(run: _Run, state: State, t: float) -> State:
     """One step that ends at t, whatever its error: it is shorter than one that was accepted."""
     dt = t - state.t
     step, _ = _try(run, state, dt)
-    done = _accepted(state, step, dt, t, state.dt or dt, state.controller_carry)
-    return done.with_(kept=run.solver.memory if isinstance(run.solver, KSP) else None)
+    return _accepted(run, state, step, dt, t, state.dt or dt, state.controller_carry)
 
 
-@one_thread()
-def resume(problem: Model, state: State, solver: Solver) -> None:
-    """Give the solver the preconditioner it had when this state was made, so that restarts are bitwise equal."""
-    if not isinstance(solver, KSP):
-        return
-    solver.reset()
-    if state.kept is not None:
-        system = problem.system(state.kept.t, state.kept.theta)
-        solver.restore(LeastSquares(system.tangent, system.rhs, state.kept.eps, system.scale), state.kept)
+def _recall(solver: Solver, state: State) -> None:
+    """Give the solver what it knew at this state, so that a step is a function of it: restarts are bitwise equal."""
+    if isinstance(solver, LSQR):
+        solver.carry = state.solver_carry
 
 
 def _towards(t: float, dt: float, stop: float, adaptive: bool) -> tuple[float, bool]:
@@ -242,7 +237,9 @@ def _rejected(state: State) -> State:
     return state.counted(rejected=state.statistics.rejected + 1)
 
 
-def _accepted(state: State, step: Step, dt: float, t: float, proposed: float, carry: tuple[float, ...]) -> State:
+def _accepted(
+    run: _Run, state: State, step: Step, dt: float, t: float, proposed: float, carry: tuple[float, ...]
+) -> State:
     last, before = step.last, state.statistics
     return state.with_(
         t=t,
@@ -255,6 +252,7 @@ def _accepted(state: State, step: Step, dt: float, t: float, proposed: float, ca
         end_norms=(last.defect, last.rhs_norm),
         controller_carry=carry,
         rule_carry=last.carry,
+        solver_carry=run.solver.carry if isinstance(run.solver, LSQR) else (),
         statistics=replace(
             before,
             defect=step.defect,

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NonFiniteError, ShapeError
-from ..leastsquares import KeptFactor
 
 Array = NDArray[Any]
 
@@ -80,10 +79,9 @@ class State:
         Step size the controller proposes next.
     end_norms : (float, float)
         ‖J θ̇ − f‖ and ‖f‖ of `velocity` itself, the last stage.
-    controller_carry, rule_carry : tuple of float
-        What the step controller (earlier error ratios) and the regularization rule carry to the next step.
-    kept : KeptFactor or None
-        Where the solver's preconditioner was built, so that a restart is bitwise the same as going on.
+    controller_carry, rule_carry, solver_carry : tuple of float
+        What the step controller (earlier error ratios), the regularization rule and the solver (`LSQR.carry`) carry to
+        the next step.
     statistics : Statistics
     """
 
@@ -97,7 +95,7 @@ class State:
     end_norms: tuple[float, float] = (math.nan, math.nan)
     controller_carry: tuple[float, ...] = ()
     rule_carry: tuple[float, ...] = ()
-    kept: KeptFactor | None = None
+    solver_carry: tuple[float, ...] = ()
     statistics: Statistics = Statistics()
 
     def __post_init__(self) -> None:

@@ -236,7 +236,7 @@ class SemiDiscrete:
                 block, target = condition.rows(t, theta, self.ansatz)
                 blocks.append(block)
                 rhs.append(target)
-        tangent = Tangent(tuple(blocks), self.comm, (t, theta))
+        tangent = Tangent(tuple(blocks), self.comm)
         return StageSystem(tangent, np.concatenate(rhs), self.scale, theta, partial(self._rows_of_field, found), found)
 
     def _rows_of_field(self, known: Field, theta: Array) -> Array:

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from ..errors import CheckpointError
 from ..evolution.state import State, Statistics
-from ..leastsquares import KeptFactor
 from ..parallel.collective import collective_errors
 from ..problem import Problem
 from .files import replace
@@ -148,10 +147,9 @@ def _encode(value: Any, name: str, arrays: Arrays) -> Any:
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, KeptFactor | Statistics):
+    if isinstance(value, Statistics):
         parts = [part.name for part in dataclasses.fields(value)]
-        kind = "kept" if isinstance(value, KeptFactor) else "statistics"
-        return {kind: {part: _encode(getattr(value, part), f"{name}.{part}", arrays) for part in parts}}
+        return {"statistics": {part: _encode(getattr(value, part), f"{name}.{part}", arrays) for part in parts}}
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         arrays[name] = value
         return {"array": name}
@@ -172,9 +170,9 @@ def _decode(value: Any, arrays: Arrays) -> Any:
     ((kind, content),) = value.items()
     if kind == "array":
         return arrays[content]
-    if kind in ("dict", "kept", "statistics"):
+    if kind in ("dict", "statistics"):
         entries = {key: _decode(entry, arrays) for key, entry in content.items()}
-        return {"dict": dict, "kept": KeptFactor, "statistics": Statistics}[kind](**entries)
+        return {"dict": dict, "statistics": Statistics}[kind](**entries)
     items = [_decode(entry, arrays) for entry in content]
     return tuple(items) if kind == "tuple" else items
 

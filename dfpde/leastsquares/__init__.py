@@ -1,33 +1,45 @@
-"""Regularized least squares over distributed points: data (`LeastSquares`), solvers (`KSP`, `Dense`), `Solution`."""
+"""Regularized least squares over distributed points: data (`LeastSquares`), solvers (`KSP`, `LSQR`, `Dense`)."""
 
+from typing import Any
+
+from .default import default_solver
 from .dense import Dense, right_singular, singular_values, truncated
 from .gram import GramCholesky
-from .ksp import KSP
-from .lag import KeptFactor
 from .matrix_free import MatrixFreeRows, Products
 from .nystrom import Nystrom
+from .preconditioner import Preconditioner
 from .rows import DenseRows, MetricRows, Rows, SparseRows, real_rows, root_weights
+from .solver import LSQR
 from .system import LeastSquares, Solution, Solver, Tangent
 
 __all__ = [
-    "KSP",
+    "LSQR",
     "Dense",
     "DenseRows",
     "GramCholesky",
-    "KeptFactor",
     "LeastSquares",
     "MatrixFreeRows",
     "MetricRows",
     "Nystrom",
+    "Preconditioner",
     "Products",
     "Rows",
     "Solution",
     "Solver",
     "SparseRows",
     "Tangent",
+    "default_solver",
     "real_rows",
     "right_singular",
     "root_weights",
     "singular_values",
     "truncated",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "KSP":  # PETSc is loaded when it is asked for
+        from .ksp import KSP
+
+        return KSP
+    raise AttributeError(f"dfpde.leastsquares has no name {name!r}")

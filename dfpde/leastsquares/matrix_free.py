@@ -77,7 +77,7 @@ class MatrixFreeRows(Rows):
         for part in pieces(self.points, 8 * self.columns * self._per_point, stride):
             root = factor * self._select(self.root, part).reshape(-1)
             last = None if y is None else factor * self._select(y, part).reshape(-1)
-            yield weighted(self.products.columns_at(part), root, last, self.products.pair)
+            yield weighted(self.products.columns_at(part), root, last)
 
     def dense(self) -> Array:
         matrix = np.empty((self.columns, self.rows))

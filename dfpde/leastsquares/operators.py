@@ -1,120 +1,88 @@
-"""PETSc matrices and preconditioners of the least-squares problem, as contexts of PETSc's "python" types.
+"""PETSc matrices, preconditioner and Krylov method of the least-squares problem: contexts of PETSc's "python" types.
 
-Vectors of parameters live on rank 0, vectors of rows are distributed with the points (rank 0 holds the p rows of the
-regularization as well): one product is one broadcast or one reduction of p numbers, whatever the number of points.
+None of them refers to the object that owns the PETSc objects, so that both are freed together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from .gram import Preconditioner, sum_on_root
+from .lsqr import End, lsqr
 from .petsc import PETSc
-from .system import LeastSquares
+from .preconditioner import Preconditioner
+from .stacked import Stacked
 
 Array = NDArray[Any]
 
 
-class Stacked:
-    """Context of the PETSc matrix [√W J; ε D]."""
+class Wide:
+    """Context of the PETSc matrix A = [√W J; ε D]."""
 
-    def __init__(self, comm: MPI.Comm, rows: int, p: int) -> None:
-        self.comm, self.rows, self.p = comm, rows, p
-        self.first = comm.rank == 0
-        self._ones = np.ones(p)
-
-    def load(self, system: LeastSquares) -> None:
-        """The tangent and ε D of the next solve."""
-        self.tangent = system.tangent
-        self.diagonal = system.eps * (self._ones if system.scale is None else system.scale)
-
-    def spread(self, x: Any) -> Array:
-        """The parameter vector of rank 0 on all ranks."""
-        v: Array = x.getArray(readonly=True)
-        if self.comm.size > 1:
-            v = self.share(v.copy() if self.first else np.empty(self.p))
-        return v
-
-    def share(self, numbers: Array) -> Array:
-        """The array of rank 0 on all ranks, in place."""
-        if self.comm.size > 1:
-            self.comm.Bcast(numbers, root=0)
-        return numbers
-
-    def reduce(self, local: Array) -> Array | None:
-        """Sum over ranks on rank 0, None elsewhere."""
-        return sum_on_root(local, self.comm)
-
-    def collect(self, gradient: Array, *numbers: float) -> tuple[Any, ...] | None:
-        """Sums of a parameter vector and a few numbers on rank 0, in one reduction; None elsewhere."""
-        if self.comm.size == 1:
-            return (gradient, *numbers)
-        total = self.reduce(np.concatenate([gradient, numbers]))
-        return None if total is None else (total[: self.p], *total[self.p :])
-
-    def forward(self, v: Array) -> Array:
-        """The local rows of A v."""
-        return np.concatenate([self.tangent.apply(v), self.diagonal * v if self.first else []])
-
-    def backward(self, rows: Array) -> Array:
-        """This rank's part of Aᵀ rows."""
-        local = self.tangent.local_adjoint(rows[: self.rows])
-        if self.first:
-            local += self.diagonal * rows[self.rows :]
-        return local
-
-    def sweep(self, v: Array, rows: Array) -> tuple[Array, Array]:
-        """y = A v − rows and this rank's part of Aᵀy, in one sweep over the tangent; `rows` becomes y."""
-        local = self.tangent.sweep(v, rows[: self.rows])
-        if self.first:
-            rest = rows[self.rows :]
-            np.subtract(self.diagonal * v, rest, out=rest)
-            local += self.diagonal * rest
-        return rows, local
+    def __init__(self, operator: Stacked) -> None:
+        self.operator = operator
 
     def mult(self, mat: Any, x: Any, y: Any) -> None:
         """y = A x (called by PETSc)."""
-        y.getArray()[:] = self.forward(self.spread(x))
+        y.getArray()[:] = self.operator.forward(spread(x, self.operator))
 
     def multTranspose(self, mat: Any, y: Any, x: Any) -> None:
         """x = Aᵀ y (called by PETSc)."""
-        total = self.reduce(self.backward(y.getArray(readonly=True)))
-        fill(x, total)
+        fill(x, self.operator.reduce(self.operator.backward(y.getArray(readonly=True))))
 
 
 class Normal:
     """Context of the PETSc matrix JᵀWJ + ε²D²; its diagonal serves ``-dfpde_pc_type jacobi``."""
 
-    def __init__(self, stacked: Stacked) -> None:
-        self.stacked = stacked
+    def __init__(self, operator: Stacked) -> None:
+        self.operator = operator
 
     def mult(self, mat: Any, x: Any, y: Any) -> None:
         """y = A x (called by PETSc)."""
-        stacked = self.stacked
-        v = stacked.spread(x)
-        total = stacked.reduce(stacked.tangent.local_adjoint(stacked.tangent.apply(v)))
-        fill(y, None if total is None else total + stacked.diagonal**2 * v)
+        operator = self.operator
+        v = spread(x, operator)
+        total = operator.reduce(operator.tangent.local_adjoint(operator.tangent.apply(v)))
+        fill(y, None if total is None else total + operator.diagonal**2 * v)
 
     def getDiagonal(self, mat: Any, y: Any) -> None:
         """y = diag(A) (called by PETSc)."""
-        norms = self.stacked.tangent.column_norms()
-        fill(y, norms**2 + self.stacked.diagonal**2 if self.stacked.first else None)
+        norms = self.operator.tangent.column_norms()
+        fill(y, norms**2 + self.operator.diagonal**2 if self.operator.first else None)
 
 
-class Apply:
-    """Context of the PETSc preconditioner: the kept factor, on rank 0."""
+class Method:
+    """Context of the PETSc preconditioner and of the Krylov method: the preconditioner in use, and `lsqr` with it."""
 
-    def __init__(self, preconditioner: Callable[[], Preconditioner]) -> None:
-        self.preconditioner = preconditioner
+    def __init__(self, operator: Stacked, preconditioner: Preconditioner) -> None:
+        self.operator, self.preconditioner = operator, preconditioner
+        self.end: End | None = None
 
     def apply(self, pc: Any, x: Any, y: Any) -> None:
         """y = P⁻¹ x (called by PETSc)."""
-        fill(y, self.preconditioner().solve(x.getArray(readonly=True)) if x.comm.rank == 0 else None)
+        fill(y, self.preconditioner.solve(x.getArray(readonly=True)) if self.operator.first else None)
+
+    def solve(self, ksp: Any, b: Any, x: Any) -> None:
+        """x = argmin ‖A x − b‖ (called by PETSc); collective."""
+        rtol, _, _, limit = ksp.getTolerances()
+        guess = x.getArray(readonly=True).copy() if ksp.getInitialGuessNonzero() else None
+
+        def monitor(iteration: int, norm: float) -> None:
+            ksp.setIterationNumber(iteration)
+            ksp.setResidualNorm(norm)
+            ksp.logConvergenceHistory(norm)
+            ksp.monitor(iteration, norm)
+
+        rows = b.getArray(readonly=True)
+        self.end = lsqr(self.operator, self.preconditioner, rows, guess, rtol, limit, monitor)
+        fill(x, self.end.x)
+        ksp.setConvergedReason(getattr(PETSc.KSP.ConvergedReason, self.end.reason))
+
+
+def spread(x: Any, operator: Stacked) -> Array:
+    """The parameter vector of rank 0 on all ranks."""
+    return operator.spread(x.getArray(readonly=True))
 
 
 def fill(x: Any, values: Array | None) -> None:

@@ -1,4 +1,7 @@
-"""PETSc, initialised once with the command line; every other file takes it from here."""
+"""PETSc, initialised once with the command line; every other file takes it from here.
+
+Importing this raises `MissingDependency` where petsc4py is not installed, so only what needs PETSc does.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,16 @@ import signal
 import sys
 import threading
 
-import petsc4py
+from ..errors import MissingDependency, OptionsError
+
+try:
+    import petsc4py
+except ImportError as error:
+    raise MissingDependency(
+        f"PETSc is needed here and petsc4py does not import: {error}",
+        "install it (Debian, Ubuntu: apt-get install python3-petsc4py; conda: petsc4py from conda-forge; "
+        "docs/installation.md); without it dfpde.leastsquares.LSQR solves, and finite elements on one rank",
+    ) from error
 
 if "petsc4py.PETSc" not in sys.modules:  # options must be known before the first import of PETSc
     before = signal.getsignal(signal.SIGPIPE)
@@ -17,8 +29,6 @@ if "petsc4py.PETSc" not in sys.modules:  # options must be known before the firs
         signal.signal(signal.SIGPIPE, before)
 
 from petsc4py import PETSc
-
-from ..errors import OptionsError
 
 __all__ = ["PETSC_OPTIONS", "PETSc", "refuse_unused_options", "unused_options"]
 

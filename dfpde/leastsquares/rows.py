@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -80,7 +79,7 @@ class Rows(ABC):
         """√W J transposed, by blocks of rows: arrays (p, few), C order, not views of the tangent.
 
         With stride k > 1 every k-th row (or point) only, times √k: a coarser quadrature of the same norm.  With y
-        (rows,) arrays (p + 4, few): below √W J the entries of y, times √k too, and three `waves`.
+        (rows,) arrays (p + 1, few): below √W J the entries of y, times √k too.
         """
 
     @abstractmethod
@@ -93,7 +92,7 @@ class Rows(ABC):
         return 0
 
     def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> None:
-        """gram += AᵀA in the lower triangle of a Fortran-ordered array, A = √W J or, with y, [√W J, y, waves].
+        """gram += AᵀA in the lower triangle of a Fortran-ordered array, A = √W J or, with y, [√W J, y].
 
         The rows of A are those of `chunks`.
         """
@@ -125,26 +124,19 @@ def stride(rows: int, keep: float, line: int = 0) -> int:
 
 def pieces(count: int, bytes_each: int, stride: int = 1) -> Iterator[slice]:
     """Slices of every k-th of `count` rows, `CHUNK_BYTES` at a time."""
-    size = stride * max(8, CHUNK_BYTES // max(1, bytes_each) // 8 * 8)  # whole periods of `waves`
+    size = stride * max(8, CHUNK_BYTES // max(1, bytes_each) // 8 * 8)
     for start in range(stride // 2, count, size):
         yield slice(start, min(start + size, count), stride)
 
 
-def weighted(tangent: Array, root: Array, y: Array | None, pair: int = 1) -> Array:
-    """tangent (p, few) times root (few,) in C order; below it, if y (few,) is given, y and `waves`."""
+def weighted(tangent: Array, root: Array, y: Array | None) -> Array:
+    """tangent (p, few) times root (few,) in C order; y (few,) below it, if given."""
     p = len(tangent)
-    chunk = np.empty((p if y is None else p + 4, root.size))
+    chunk = np.empty((p if y is None else p + 1, root.size))
     np.multiply(tangent, root, out=chunk[:p])
     if y is not None:
-        chunk[p], chunk[p + 1 :] = y, waves(root.size, pair)
+        chunk[p] = y
     return chunk
-
-
-@lru_cache(maxsize=4)
-def waves(few: int, pair: int) -> Array:
-    """(+ − + −), (+ 0 − 0) and (0 + 0 −) along rows or pairs Re, Im, shape (3, few): half and a quarter of the rate."""
-    period = np.repeat([[1.0, -1.0, 1.0, -1.0], [1.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, -1.0]], pair, axis=1)
-    return np.tile(period, few // (4 * pair) + 1)[:, :few]
 
 
 class DenseRows(Rows):
@@ -188,7 +180,7 @@ class DenseRows(Rows):
         for part in pieces(self.rows, 8 * self.columns, stride):
             root = factor * self.root[part]
             last = None if y is None else factor * y[part]
-            yield weighted(self.tangent[:, part], root, last, 2 if self.line == 2 else 1)
+            yield weighted(self.tangent[:, part], root, last)
 
     def dense(self) -> Array:
         return (self.tangent * self.root).T

@@ -33,13 +33,10 @@ class Tangent:
     blocks : tuple of Rows
         Local blocks (field rows, then rows of boundary conditions), at least one.
     comm : MPI.Comm
-    origin : (float, (p,) array) or None
-        (t, θ) it was taken at: enough to form it again, so that a restart can rebuild a kept preconditioner.
     """
 
     blocks: tuple[Rows, ...]
     comm: MPI.Comm
-    origin: tuple[float, Array] | None = None
 
     __repr__ = represent
 
@@ -103,11 +100,11 @@ class Tangent:
         return gram
 
     def local_normal(self, y: Array, keep: float) -> Array:
-        """This rank's part of AᵀA for A = [√W J, y, waves] (p + 4 columns), see `Rows`, as `local_gram`.
+        """This rank's part of AᵀA for A = [√W J, y] (p + 1 columns), as `local_gram`.
 
         From about `keep` rows of each block (every k-th, see `stride`); no communication.
         """
-        gram = np.zeros((self.columns + 4, self.columns + 4), order="F")
+        gram = np.zeros((self.columns + 1, self.columns + 1), order="F")
         start = 0
         for block in self.blocks:
             block.add_gram(gram, y[start : start + block.rows], stride(block.rows, keep, block.line))
@@ -217,11 +214,11 @@ class Solution:
     defect : float
         ‖√W J δ − r‖, the part of the equation that the tangent space cannot follow (regularization included).
     iterations : int
-        KSP iterations (0 for direct solvers).
+        Krylov iterations (0 for direct solvers).
     reason : str
         Why the solver stopped.
     stats : dict
-        Figures: "stored_bytes", "rebuilt", "age" of the preconditioner, "rank", ... as the solver has them.
+        Figures: "stored_bytes", "builds" of the preconditioner, "rank", ... as the solver has them.
     """
 
     value: Array
