@@ -119,7 +119,8 @@ def test_statistics_of_a_step_are_means_over_its_stages():
     problem = vector_problem(linear(1), lambda t, c: [np.cos(t), 1.0], 2)
     for scheme in (df.DormandPrince, df.RK4):
         states = list(df.evolve(problem, df.State(0.0, np.zeros(1)), until=0.6, regularization=df.Tikhonov(1e-9),
-                                controller=df.Fixed(0.3), integrator=scheme, solver=LSQR(preconditioner=Nystrom())))  # fmt: skip
+                                controller=df.Fixed(0.3), integrator=scheme,
+                                solver=LSQR(preconditioner=Nystrom())))  # fmt: skip
         b, c = np.abs(scheme.tableau.b), scheme.tableau.c
         for k, state in enumerate(states):
             mean = b @ np.sqrt(np.cos(0.3 * (k + c)) ** 2 + 1) / b.sum()
