@@ -13,7 +13,7 @@ from ..ansatz.base import Ansatz
 from ..errors import DfpdeError, NonFiniteError, ParameterError, SolverError, StepError
 from ..leastsquares import LSQR, Solver, default_solver
 from ..model import Model
-from ..parallel.collective import collective_errors
+from ..parallel.collective import collective_errors, shared
 from ..parallel.replicated import same_on_all_ranks
 from ..parallel.threads import one_thread
 from ..regularization import AutoInertia, Regularization, StageContext
@@ -149,8 +149,8 @@ def _states(
                 if event.action is None:
                     return
                 state = watched.act(event, state)
-    except Exception:
-        if rescue is not None:
+    except Exception as error:
+        if rescue is not None and shared(run.problem.comm, error):
             with collective_errors(run.problem.comm):
                 rescue(state)
         raise

@@ -106,10 +106,15 @@ class Launcher:
     path: str
     family: str
 
-    def command(self, n: int, arguments: Sequence[str]) -> list[str]:
-        """Words that start ``python *arguments`` on n ranks, also with more ranks than cores."""
-        crowd = ["--oversubscribe"] if self.family == "Open MPI" else []
-        return [self.path, *crowd, "-n", str(n), sys.executable, *arguments]
+    def command(self, n: int, arguments: Sequence[str], timeout: int | None = None) -> list[str]:
+        """Words that start ``python *arguments`` on n ranks, also with more ranks than cores.
+
+        With a timeout in seconds the launcher ends the job then.
+        """
+        ours = self.family == "Open MPI"
+        crowd = ["--oversubscribe"] if ours else []
+        watch = [] if timeout is None else ["--timeout" if ours else "-timeout", str(timeout)]
+        return [self.path, *crowd, *watch, "-n", str(n), sys.executable, *arguments]
 
 
 def find_launcher() -> Launcher:
