@@ -21,7 +21,7 @@ from ..leastsquares import Solver
 from ..model import Model, StageSystem
 from ..regularization import InertiaFromMass, Regularization, StageContext, Velocity
 from ..representation import represent
-from .explicit import ByTableau, Step, means
+from .explicit import ByTableau, Step, means, stage_time
 from .state import State
 
 Array = NDArray[Any]
@@ -61,7 +61,7 @@ class ContinuousInertia(ByTableau):
         start = state.velocity
         for i in range(tableau.stages):
             row = np.asarray(tableau.a[i])
-            t, theta = state.t + tableau.c[i] * dt, state.theta + dt * (row @ v[:i] if i else 0.0)
+            t, theta = stage_time(state.t, dt, tableau.c[i]), state.theta + dt * (row @ v[:i] if i else 0.0)
             system = problem.system(t, theta)
             if start is None:
                 context = StageContext(t, dt, tableau.stages, state.step, i)

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DfpdeError, NonFiniteError, SolverError
-from ..leastsquares import Solver, singular_values
+from ..leastsquares import singular_values
 from ..model import Model
-from ..regularization import Regularization, StageContext, Velocity
+from ..parallel.collective import norm
+from ..regularization import Velocity
+from .setting import Run
 from .state import State
 
 
@@ -37,52 +39,65 @@ DOUBLING = 1e-3
 DENSE = 2000
 
 
-def diagnose(
-    problem: Model,
-    state: State,
-    tries: Sequence[Try],
-    regularization: Regularization,
-    solver: Solver,
-    order: int,
-    elapsed: float,
-) -> tuple[str, str]:
+def diagnose(run: Run, state: State, tries: Sequence[Try]) -> tuple[str, str]:
     """(cause, remedy) of a step that could not be done; collective.
 
     Parameters
     ----------
     tries : sequence of Try
         Rejected tries, first to last.
-    order : int
-        Order of the error estimate.
-    elapsed : float
-        Time since the start of the run.
     """
     last = tries[-1]
-    norm = problem.norm(state.theta)
     try:
-        now = _velocity(problem, state, regularization, solver, last.dt)
+        now = run.velocity(state, last.dt)
     except DfpdeError as error:  # the stage that fails is the first one: it fails without a step
         return f"the equation cannot be evaluated at the last good state itself: {error.what}", error.remedy
-    growth = _growth(problem, state, now, norm)
-    if growth * elapsed > math.log(2) / DOUBLING:
-        return (
-            f"the field blows up: ‖u‖ = {norm:.3e} doubles within {math.log(2) / growth:.1e}",
-            "stop before (an Event on the norm), or rescaled variables; the equation itself may have no later solution",
-        )
-    rate = _fastest(problem, state, now, regularization, solver, last.dt)
-    if last.dt * rate > STABLE:
-        return (
-            f"stiffness: the fastest rate is about {rate:.1e}, so explicit steps must stay below "
-            f"{STABLE / rate:.1e}, and {last.dt:.1e} was tried",
-            "an implicit integrator (SDIRK4, RadauIIA, ROS2), a larger ε, or a smaller dt (dt_min)",
-        )
-    return _rejected(problem, state, tries, now, order)
+    return _blow_up(run, state, now) or _stiffness(run, state, now, last.dt) or _rejected(run, state, tries, now)
 
 
-def _rejected(problem: Model, state: State, tries: Sequence[Try], now: Velocity, order: int) -> tuple[str, str]:
-    last = tries[-1]
+def stalled(run: Run, state: State) -> tuple[str, str]:
+    """(cause, remedy) of accepted steps that no longer move t; collective."""
+    dt = state.statistics.dt
+    now = run.velocity(state, dt)
+    known = _blow_up(run, state, now) or _stiffness(run, state, now, dt)
+    if known is not None:
+        return known
+    moves = run.problem.tangent(state.theta).apply(now.value)
+    from_null = float(np.linalg.norm(now.value)), norm(moves, run.problem.comm)
+    return (
+        f"the velocity changes within {dt:.1e}: |θ̇| = {from_null[0]:.1e} moves the field by ‖J θ̇‖ = {from_null[1]:.1e}",
+        "a larger ε, friction (ρ < 1), fewer parameters, or a larger tolerance",
+    )
+
+
+def _blow_up(run: Run, state: State, now: Velocity) -> tuple[str, str] | None:
+    size = run.problem.norm(state.theta)
+    growth = _growth(run.problem, state, now, size)
+    if growth * (state.t - run.since) <= math.log(2) / DOUBLING:
+        return None
+    return (
+        f"the field blows up: ‖u‖ = {size:.3e} doubles within {math.log(2) / growth:.1e}",
+        "stop before (an Event on the norm), or rescaled variables; the equation itself may have no later solution",
+    )
+
+
+def _stiffness(run: Run, state: State, now: Velocity, dt: float) -> tuple[str, str] | None:
+    if run.integrator.implicit:
+        return None
+    rate = fastest(run, state, now, dt)
+    if dt * rate <= STABLE:
+        return None
+    return (
+        f"stiffness: the fastest rate is about {rate:.1e}, so explicit steps must stay below {STABLE / rate:.1e}, and "
+        f"{dt:.1e} was tried",
+        "an implicit integrator (SDIRK4, RadauIIA, ROS2), a larger ε, or a smaller dt (dt_min)",
+    )
+
+
+def _rejected(run: Run, state: State, tries: Sequence[Try], now: Velocity) -> tuple[str, str]:
+    last, order = tries[-1], run.integrator.error_order or 0
     if isinstance(last.failure, SolverError):
-        return _rank(problem, state, last.failure)
+        return _rank(run.problem, state, last.failure)
     if isinstance(last.failure, NonFiniteError):
         return f"not finite within {last.dt:.1e} after t = {state.t:.9g}: {last.failure.what}", last.failure.remedy
     if last.failure is not None:
@@ -94,8 +109,7 @@ def _rejected(problem: Model, state: State, tries: Sequence[Try], now: Velocity,
             "u), or the error is rounding",
             "output times or an Event at the jump, a smaller dt_min, or a larger tolerance",
         )
-    system = problem.system(state.t, state.theta)
-    relative = now.defect / max(system.tangent.norm(system.rhs), 1e-300)
+    relative = now.defect / max(now.rhs_norm, 1e-300)
     if relative > 0.5:
         return (
             f"defect too large: the tangent space follows only {100 * (1 - relative):.0f} % of f",
@@ -121,29 +135,22 @@ def _rank(problem: Model, state: State, failure: SolverError) -> tuple[str, str]
     )
 
 
-def _velocity(problem: Model, state: State, regularization: Regularization, solver: Solver, dt: float) -> Velocity:
-    context = StageContext(state.t, dt, 1, state.step, 0, state.rule_carry)
-    return regularization.velocity(problem.system(state.t, state.theta), state.anchor, solver, context)
-
-
-def _growth(problem: Model, state: State, now: Velocity, norm: float) -> float:
+def _growth(problem: Model, state: State, now: Velocity, size: float) -> float:
     """d ln‖u‖/dt = ⟨u, J θ̇⟩/‖u‖²."""
     tangent = problem.tangent(state.theta)
     slope = tangent.adjoint(problem.weigh(problem.field(state).value))
-    return float(slope @ now.value) / norm**2 if norm > 0 else 0.0
+    return float(slope @ now.value) / size**2 if size > 0 else 0.0
 
 
-def _fastest(
-    problem: Model, state: State, now: Velocity, regularization: Regularization, solver: Solver, dt: float
-) -> float:
+def fastest(run: Run, state: State, now: Velocity, dt: float) -> float:
     """Largest rate of the velocity field near θ: a few steps of the nonlinear power method, in the field norm."""
-    tangent = problem.tangent(state.theta)
+    tangent = run.problem.tangent(state.theta)
     w, rate = np.random.default_rng(0).normal(size=state.theta.size), 0.0
     scale = 1e-6 * max(1.0, float(np.linalg.norm(state.theta)))
     for _ in range(6):
         w = w * (scale / max(float(np.linalg.norm(w)), 1e-300))
         try:
-            moved = _velocity(problem, state.with_(theta=state.theta + w), regularization, solver, dt)
+            moved = run.velocity(state.with_(theta=state.theta + w), dt)
         except DfpdeError:
             return rate
         change = moved.value - now.value

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from mpi4py import MPI
 
-from ..errors import ParameterError
+from ..errors import NonFiniteError, ParameterError
 from ..parallel.collective import collective_errors
 from ..parallel.replicated import same_on_all_ranks
 from ..representation import represent
@@ -15,6 +18,11 @@ from .state import State
 
 #: An event is located to this fraction of the step that crossed it.
 LOCATED = 1e-10
+
+#: The sign of an event that has just happened is taken this fraction of a step later.
+PROBE = 1e-6
+
+StepTo = Callable[[float], State]
 
 #: Most steps taken to locate one event; Illinois' method needs about 8 for a smooth g, bisection 34.
 MOST_TRIALS = 50
@@ -25,14 +33,17 @@ class Event:
     """Something that happens when g(t, state) crosses zero.
 
     The root is the end of a step of the integrator itself, not a point of an interpolant, so the state at the event is
-    as accurate as any other.  Two crossings within one step are not seen.
+    as accurate as any other.  Two crossings within one step are not seen.  At the start of a run and after the event's
+    own action the sign that counts is the one that g takes right after, which a short step finds out: g = 0 at
+    the start is no event.
 
     Parameters
     ----------
     g : callable
-        (t, state) -> float; rank 0's value counts.
+        (t, state) -> finite number that changes sign; rank 0's value counts.
     action : callable or None
-        state -> State to go on from (None for the same).  Without an action the run ends at the event.
+        state -> State to go on from (None for the same); it may change the equation.  Without an action the run ends
+        at the event.  Of several events at one instant all act, in the order given.
     direction : int
         1: only where g rises through zero, −1: only where it falls, 0: both.
 
@@ -53,15 +64,23 @@ class Event:
             raise ParameterError(f"direction = {self.direction}", "-1, 0 or 1")
 
     def at(self, state: State, comm: MPI.Comm) -> float:
-        """g, identical on all ranks; what it raises on one of them, all raise."""
+        """g, identical on all ranks; what it raises on one of them, all raise.
+
+        Raises
+        ------
+        ParameterError
+            g is no number but a truth value, an array, ...
+        NonFiniteError
+            g is NaN or infinite.
+        """
         with collective_errors(comm):
-            value = float(self.g(state.t, state))
+            value = _number(self.g(state.t, state))
+            if not math.isfinite(value):
+                raise NonFiniteError(f"an event function is {value} at t = {state.t:.9g}", "a function that is finite")
         return float(comm.bcast(value)) if comm.size > 1 else value
 
-    def crossed(self, before: float | None, after: float) -> bool:
-        """Whether g changed sign in the direction asked for; before=None is not armed."""
-        if before is None or before == 0.0 or before * after > 0:
-            return False
+    def crossed(self, before: float, after: float) -> bool:
+        """Whether g changed sign in the direction asked for; never from zero."""
         rising = before < 0 <= after
         falling = before > 0 >= after
         return (rising and self.direction >= 0) or (falling and self.direction <= 0)
@@ -107,40 +126,66 @@ def locate(
     return state
 
 
+def _number(value: Any) -> float:
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "fiu":
+        raise ParameterError(
+            f"an event function returned {value!r:.60}",
+            "a number that changes sign at the event: t - 0.5, not t > 0.5",
+        )
+    return float(array.reshape(-1)[0])
+
+
 class Watch:
-    """The signs of all events along a run."""
+    """The signs of all events along a run.
+
+    Parameters
+    ----------
+    events : sequence of Event
+    comm : MPI.Comm
+    """
 
     def __init__(self, events: Sequence[Event], comm: MPI.Comm) -> None:
         self.events, self.comm = tuple(events), comm
-        self.before: list[float | None] = [None] * len(self.events)
+        self.before: list[float] = [0.0] * len(self.events)
 
-    def arm(self, state: State) -> None:
-        """Take the signs at this state."""
+    def arm(self, state: State, step_to: StepTo, dt: float, fresh: Sequence[Event] | None = None) -> None:
+        """Take the signs at a state; those of events that have just happened, at first of all, a short step later."""
         self.before = [event.at(state, self.comm) for event in self.events]
+        unsure = [i for i, event in enumerate(self.events) if fresh is None or any(event is one for one in fresh)]
+        if unsure:
+            soon = step_to(state.t + max(PROBE * dt, 64 * 2.0**-52 * abs(state.t)))
+            for i in unsure:
+                self.before[i] = self.events[i].at(soon, self.comm)
 
-    def first(self, start: State, end: State, step_to: Callable[[float], State]) -> tuple[Event | None, State]:
-        """The earliest event of the step from start to end, and the state there; (None, end) without one."""
+    def happened(self, start: State, end: State, step_to: StepTo) -> tuple[list[Event], State]:
+        """The earliest events of the step from start to end, all of one instant, and the state there; or none, end."""
+        if not self.events:
+            return [], end
         after = [event.at(end, self.comm) for event in self.events]
-        found: tuple[Event | None, State] = (None, end)
-        for event, g0, g1 in zip(self.events, self.before, after, strict=True):
-            if event.crossed(g0, g1) and g0 is not None:
-                state = locate(event, self.comm, step_to, (start.t, g0), (end, g1))
-                if found[0] is None or state.t < found[1].t:
-                    found = (event, state)
-        if found[0] is None:
-            self.before = list(after)
-        return found
+        crossed = [i for i, event in enumerate(self.events) if event.crossed(self.before[i], after[i])]
+        if not crossed:
+            self.before = [g if g != 0.0 else old for g, old in zip(after, self.before, strict=True)]
+            return [], end
+        roots = [self._root(i, start, (end, after[i]), step_to) for i in crossed]
+        first = min(roots, key=lambda state: state.t)
+        near = LOCATED * (end.t - start.t) + 16 * 2.0**-52 * abs(end.t)
+        together = [(i, root) for i, root in zip(crossed, roots, strict=True) if root.t - first.t <= near]
+        latest = max((root for _, root in together), key=lambda state: state.t)  # where all of them have happened
+        return [self.events[i] for i, _ in together], end if end.t - latest.t <= near else latest
 
-    def act(self, event: Event, state: State) -> State:
-        """The state to go on from; the event that acted is armed again after the next step, the others at once."""
-        changed = self._acted(event, state)
-        state = state if changed is None else changed.with_(at_end=False)
-        self.before = [None if other is event else other.at(state, self.comm) for other in self.events]
-        return state
+    def _root(self, i: int, start: State, end: tuple[State, float], step_to: StepTo) -> State:
+        """Of event i, which crosses zero from the sign that is kept."""
+        event, kept = self.events[i], self.before[i]
+        now = event.at(start, self.comm)
+        return locate(event, self.comm, step_to, (start.t, now if now * kept > 0 else kept), end)
 
-    def _acted(self, event: Event, state: State) -> State | None:
-        """What the action returns, the same on all ranks; what it raises on one of them, all raise."""
-        with collective_errors(self.comm):
-            changed = event.action(state) if event.action is not None else None
-        same_on_all_ranks(self.comm, state_from_action=changed)
-        return changed
+    def act(self, happened: Sequence[Event], state: State) -> State | None:
+        """The state to go on from after all actions; None where an event ends the run."""
+        for event in happened:
+            if event.action is not None:
+                with collective_errors(self.comm):
+                    changed = event.action(state)
+                same_on_all_ranks(self.comm, state_from_action=changed)
+                state = state if changed is None else changed
+        return None if any(event.action is None for event in happened) else state.with_(at_end=False)

@@ -47,6 +47,8 @@ class Step:
         Iterations of the linear solver, all stages.
     field : Field or None
         u at the end of the step, if a stage has evaluated it.
+    rhs : (rows,) array or None
+        √W f of that stage.
     """
 
     theta: Array
@@ -57,6 +59,7 @@ class Step:
     rhs_norm: float
     iterations: int = 0
     field: Field | None = None
+    rhs: Array | None = None
 
     __repr__ = represent
 
@@ -72,6 +75,11 @@ class Integrator(Protocol):
     @property
     def error_order(self) -> int | None:
         """Order of the embedded solution; None when the method does not estimate its error."""
+        ...
+
+    @property
+    def implicit(self) -> bool:
+        """Whether its steps are stable however fast the equation's rates are."""
         ...
 
     def step(
@@ -97,6 +105,11 @@ class ByTableau:
         """Order of the embedded solution, None without one."""
         return None if self.tableau.b_hat is None else self.tableau.embedded_order
 
+    @property
+    def implicit(self) -> bool:
+        """False: the schemes here are explicit."""
+        return False
+
 
 @dataclass(frozen=True, eq=False)
 class Wrapped:
@@ -116,6 +129,11 @@ class Wrapped:
         """Order of the embedded solution, None without one."""
         return self.scheme.error_order
 
+    @property
+    def implicit(self) -> bool:
+        """Whether the scheme is implicit."""
+        return self.scheme.implicit
+
 
 @dataclass(frozen=True)
 class ExplicitRungeKutta(ByTableau):
@@ -130,7 +148,7 @@ class ExplicitRungeKutta(ByTableau):
         if first:
             k[0], norms[0] = state.velocity, state.end_norms
         for i in range(first, tableau.stages):
-            t = state.t + tableau.c[i] * dt
+            t = stage_time(state.t, dt, tableau.c[i])
             theta = state.theta + dt * (np.asarray(tableau.a[i]) @ k[:i]) if i else state.theta
             system = problem.system(t, theta)
             context = StageContext(t, dt, tableau.solves, state.step, i, carry)
@@ -141,14 +159,20 @@ class ExplicitRungeKutta(ByTableau):
             theta = state.theta + dt * (np.asarray(tableau.b) @ k)
         defect, size = means(tableau.b, norms)
         error = self._error(k, dt, system.tangent)
-        field = system.field if tableau.fsal else None
-        return Step(theta, found, tableau.fsal, error, defect, size, iterations, field)
+        field, rhs = (system.field, system.rhs) if tableau.fsal else (None, None)
+        return Step(theta, found, tableau.fsal, error, defect, size, iterations, field, rhs)
 
     def _error(self, k: Array, dt: float, tangent: Tangent) -> float:
         weights = self.tableau.error_weights
         if weights is None:
             return float("nan")
         return tangent.norm(tangent.apply(dt * (weights @ k)))
+
+
+def stage_time(t: float, dt: float, c: float) -> float:
+    """t + c dt, inside of the step by a rounding: at its ends, output times or events, f may jump."""
+    inside = 2.0**-51 * max(abs(t), abs(t + dt))
+    return min(max(t + c * dt, t + inside), t + dt - inside)
 
 
 def means(b: Sequence[float], norms: Array) -> tuple[float, float]:

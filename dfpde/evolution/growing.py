@@ -19,7 +19,6 @@ from ..parallel.collective import collective_errors
 from ..parallel.threads import one_thread
 from ..regularization import Regularization, StageContext, Velocity
 from ..representation import represent
-from .control import Controller
 from .run import evolve
 from .state import State
 
@@ -86,37 +85,30 @@ class Growing:
 
 
 def evolve_growing(
-    problem: Model,
-    state: State,
-    *,
-    growing: Growing,
-    until: float,
-    regularization: Regularization,
-    controller: Controller,
-    **choices: Any,
+    problem: Model, state: State, *, growing: Growing, regularization: Regularization, **choices: Any
 ) -> Iterator[tuple[Model, State]]:
     """`evolve` with an ansatz that grows; yields the problem with each state, as its ansatz is another one later.
 
-    Every accepted step is yielded.  After a step whose defect exceeds ``growing.limit`` the ansatz grows if it can.
+    The ansatz grows, if it can, at the start and after every step whose defect exceeds ``growing.limit``.
 
     Parameters
     ----------
     growing : Growing
-    problem, state, until, inertia, controller, **choices
-        As for `evolve` (without ``times``).
+    problem, state, regularization, **choices
+        As for `evolve` (without ``adapt``).
     """
-    solver, futile = choices.get("solver"), 0.0
+    solver, futile = choices.pop("solver", None) or default_solver(), 0.0
     problem, state = growing.grow(problem, state, regularization, solver)
-    while state.t < until:
-        for now in evolve(problem, state, until=until, regularization=regularization, controller=controller, **choices):
-            yield problem, now
-            state = now
-            if now.statistics.defect > max(growing.limit, 2.0 * futile):
-                larger, moved = growing.grow(problem, now, regularization, solver)
-                if larger is not problem:
-                    problem, state, futile = larger, moved, 0.0
-                    break
-                futile = now.statistics.defect  # no component helps: try again when twice as much is to be gained
+
+    def adapt(now: Model, state: State) -> tuple[Model, State]:
+        nonlocal problem, futile
+        if state.statistics.defect > max(growing.limit, 2.0 * futile):
+            problem, state = growing.grow(now, state, regularization, solver)
+            futile = 0.0 if problem is not now else state.statistics.defect  # then not before twice as much is lost
+        return problem, state
+
+    for now in evolve(problem, state, regularization=regularization, solver=solver, adapt=adapt, **choices):
+        yield problem, now
 
 
 def _velocity(problem: Model, state: State, regularization: Regularization, solver: Solver) -> Velocity:
@@ -149,5 +141,5 @@ def _inserted(problem: Model, state: State, larger: Ansatz, new: Mapping[str, An
     if scale is not None:  # new parameters weigh as the others of their block do in the mean
         means = {name: np.mean(scale[ansatz.slices()[name][0]]) for name in new}
         scale = insert(ansatz, larger, scale, None, means)[0]
-    moved = state.with_(theta=theta, velocity=velocity, anchor=anchor, at_end=False, kept=None)
+    moved = state.with_(theta=theta, velocity=velocity, anchor=anchor, at_end=False, solver_carry=())
     return problem.with_ansatz(larger, scale), moved

@@ -28,7 +28,7 @@ from ..model import ImplicitSystem, Model
 from ..parallel.collective import collective_errors, norm
 from ..problem import Problem
 from ..regularization import Regularization, StageContext, Velocity
-from .explicit import Step, means
+from .explicit import Step, means, stage_time
 from .linearize import DIFFERENCE, linearized, pointwise
 from .state import State
 from .tableaus import (
@@ -89,6 +89,11 @@ class ImplicitRungeKutta:
     def error_order(self) -> int | None:
         """Order of the error estimate, None without one."""
         return self.tableau.embedded_order or None
+
+    @property
+    def implicit(self) -> bool:
+        """True."""
+        return True
 
     def step(self, problem: Model, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
         """See `Integrator`."""
@@ -155,13 +160,13 @@ class _Newton:
         """Velocities k (s, p) of coupled stages; the last one's sample, and it as a `Velocity` of mean norms."""
         config = self.config
         s, p = len(a), self.state.theta.size
-        nodes = self.state.t + self.dt * (config.tableau.c[part])
+        nodes = [stage_time(self.state.t, self.dt, c) for c in config.tableau.c[part]]
         k, last = np.tile(self.guess, (s, 1)), math.inf
         for iteration in range(config.iterations):
             theta = before + self.dt * (a @ k)
             with collective_errors(self.problem.comm):
                 samples = [self.sample(nodes[i], theta[i], k[i]) for i in range(s)]
-            found = self.linear(samples, theta, a, k, float(nodes[-1]), part.start)
+            found = self.linear(samples, theta, a, k, nodes[-1], part.start)
             change = found.value.reshape(s, p) - k
             k = k + change
             moved = max(self.field_norm(samples[i], self.dt * change[i]) for i in range(s))
@@ -218,7 +223,7 @@ class _Newton:
         A Tikhonov solve with the ε of the stages.
         """
         with collective_errors(self.problem.comm):
-            start = self.sample(self.state.t, self.state.theta, None)
+            start = self.sample(stage_time(self.state.t, self.dt, 0.0), self.state.theta, None)
             h = self.dt * RADAU_GAMMA
             rhs = (h * start.f + self.root * (moved @ start.J)) / self.dt
             tangent = Tangent((DenseRows(start.J - h * start.slope, self.root),), self.problem.comm)
@@ -240,6 +245,7 @@ class LinearlyImplicit:
 
     order = 2
     error_order: int | None = 1
+    implicit = True
 
     def step(self, problem: Model, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
         """See `Integrator`."""
@@ -248,7 +254,7 @@ class LinearlyImplicit:
         anchor, carry = state.anchor, state.rule_carry
         k, norms, iterations = np.zeros((2, state.theta.size)), np.zeros((2, 2)), 0
         for i in range(2):
-            theta, t = state.theta + i * dt * k[0], state.t + i * dt
+            theta, t = state.theta + i * dt * k[0], stage_time(state.t, dt, i)
             with collective_errors(problem.comm):
                 sample = newton.sample(t, theta, None)
                 rows = DenseRows(sample.J - self.gamma * dt * sample.slope, newton.root)

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
 from ..ansatz.base import Ansatz
-from ..errors import DfpdeError, NonFiniteError, ParameterError, SolverError, StepError
-from ..leastsquares import LSQR, Solver, default_solver
+from ..errors import DfpdeWarning, ParameterError
+from ..leastsquares import Solver, default_solver
 from ..model import Model
-from ..parallel.collective import collective_errors, shared
+from ..parallel.collective import collective_errors
 from ..parallel.replicated import same_on_all_ranks
 from ..parallel.threads import one_thread
-from ..regularization import AutoInertia, Regularization, StageContext
+from ..regularization import AutoInertia, Regularization
+from .advance import advance, close, first_step, recall, step_to
 from .control import PI, Controller
-from .diagnosis import Try, diagnose
 from .events import Event, Watch
-from .explicit import DormandPrince, Integrator, Step
+from .explicit import DormandPrince, Integrator, Step, stage_time
+from .guard import Guard
+from .setting import Run
 from .state import State
 
-#: Tries of one step before the run ends with a diagnosis: 0.2^25 ≈ 3e-18 of the first try.
-MOST_TRIES = 25
-
-#: A step that would end this close (relative) to an output time is stretched onto it.
-SNAP = 1e-9
+Adapt = Callable[[Model, State], "tuple[Model, State] | None"]
 
 
 def evolve(
@@ -35,13 +35,17 @@ def evolve(
     state: State,
     *,
     until: float,
+    times: Sequence[float] = (),
+    every_step: bool = False,
     regularization: Regularization | None = None,
     controller: Controller | None = None,
     integrator: Integrator = DormandPrince,
     solver: Solver | None = None,
-    times: Sequence[float] = (),
     events: Sequence[Event] = (),
+    adapt: Adapt | None = None,
     rescue: Callable[[State], None] | None = None,
+    max_steps: int | None = None,
+    max_seconds: float | None = None,
 ) -> Iterator[State]:
     """Solve u_t = f(t, u) from state.t to `until`; the caller's loop body does all output.
 
@@ -52,21 +56,32 @@ def evolve(
         Start (from `fit`, a checkpoint, or ``State(t, theta)``).
     until : float
         Final time, hit exactly.
+    times : sequence of float
+        Output times, increasing, at most `until`, hit exactly: f may jump there.  When given, only the states at these
+        times, at events and at `until` are yielded; otherwise every accepted step is.  Times up to state.t are skipped
+        with a warning.
+    every_step : bool
+        Yield every accepted step also when output times are given.
     regularization : Regularization or None
-        `Inertia`, `Inertia`, `Tikhonov`, ...; None is `AutoInertia` with the controller's tolerance.
+        `AutoInertia`, `Inertia`, `Tikhonov`, ...; None is `AutoInertia` with the controller's tolerance.
     controller : Controller or None
         `PI(rtol=1e-6)`, `Fixed(dt)`, ...; None is ``PI(rtol=1e-4)``.
     integrator : Integrator
         `DormandPrince` (default), `BogackiShampine`, `RK4`, `Heun`, `Euler`; implicit: `SDIRK4`, `RadauIIA`, ...
     solver : Solver or None
         None is `KSP()`, and `LSQR()` where petsc4py is not installed.
-    times : sequence of float
-        Output times, increasing, in (state.t, until], hit exactly.  When given, only the states at these times, at
-        events and at `until` are yielded; otherwise every accepted step is.
     events : sequence of Event
-        What stops the run, or changes its state, when g(t, state) crosses zero.
+        What stops the run, or changes its state, when g(t, state) crosses zero; the state yielded at an event is the
+        one after its action.
+    adapt : callable or None
+        (problem, state) -> (problem, state) to go on with, or None for the same, after every accepted step and before
+        it is yielded: an ansatz that grows (`Growing`), points that move.
     rescue : callable or None
         Called on all ranks with the last good state before an error leaves this generator: write it.
+    max_steps : int or None
+        Most steps of this run.
+    max_seconds : float or None
+        Most seconds of this run, by the clock of rank 0.
 
     Yields
     ------
@@ -75,25 +90,30 @@ def evolve(
     Raises
     ------
     ParameterError
-        Times that are not ahead or not increasing, or a controller that needs an error estimate the integrator lacks.
+        A final time behind the state, times that are not increasing, or a controller that needs an error estimate the
+        integrator lacks.
     StepError
-        No acceptable step: the message names the cause; its attribute ``state`` is the last good state.
+        No acceptable step, steps that no longer move t (see `dfpde.evolution.guard`), or a limit that is reached: the
+        message names the cause; its attribute ``state`` is the last good state.
+
+    Warns
+    -----
+    DfpdeWarning
+        Once each: the ansatz does not follow a tenth of u_t; fixed steps beyond the bound of stability; points that do
+        not fit the period of the ansatz.
+
+    Notes
+    -----
+    What the loop body changes in the equation (a coefficient that f refers to) holds from the yielded state on.  A run
+    from a state at `until` yields nothing.
     """
     same_on_all_ranks(
-        problem.comm, into=(Ansatz,), ansatz=problem.ansatz, scale=getattr(problem, "scale", None), state=state,
-        until=until, regularization=regularization, controller=controller, integrator=integrator, solver=solver,
-        times=times, events=events,
+        problem.comm, into=(Ansatz,), ansatz=problem.ansatz, scale=problem.scale, state=state, until=until, times=times,
+        every_step=every_step, regularization=regularization, controller=controller, integrator=integrator,
+        solver=solver, events=events, max_steps=max_steps, max_seconds=max_seconds,
     )  # fmt: skip
     controller = PI(rtol=1e-4) if controller is None else controller
-    if not (math.isfinite(until) and until > state.t):
-        raise ParameterError(
-            f"until = {until} with the state at t = {state.t}", "a finite final time after the state's"
-        )
-    stops = [float(t) for t in times]
-    if any(b <= a for a, b in zip([state.t, *stops], stops, strict=False)) or (stops and stops[-1] > until):
-        raise ParameterError(
-            f"output times {stops} for a run from {state.t} until {until}", "increasing times in that range"
-        )
+    stops = _stops(state.t, times, until)
     if controller.adaptive and integrator.error_order is None:
         raise ParameterError(
             f"{integrator} does not estimate its error",
@@ -103,205 +123,105 @@ def evolve(
     if regularization is None:
         regularization = AutoInertia(min(getattr(controller, "rtol", 0.0) or 1e-4, 0.1))
     solver = default_solver() if solver is None else solver
-    run = _Run(problem.for_run(), regularization, controller, integrator, solver, state.t)
-    everything = not stops
-    if not stops or stops[-1] < until:
-        stops.append(float(until))
-    return _states(run, state, stops, everything, events, rescue)
+    run = Run(problem.for_run(), regularization, controller, integrator, solver, state.t)
+    guard = Guard(problem.comm, state, float(until), max_steps, max_seconds)
+    march = _March(problem, run, stops, every_step or len(times) == 0, tuple(events), adapt, guard)
+    return _states(march, state, rescue)
+
+
+def _stops(start: float, times: Sequence[float], until: float) -> list[float]:
+    """Where steps end: the output times and `until`, those that differ by rounding only once."""
+    given = [float(t) for t in times]
+    if not (math.isfinite(until) and (until >= start or close(until, start))):
+        raise ParameterError(f"until = {until} with the state at t = {start}", "a finite final time after the state's")
+    if not np.all(np.isfinite(given)) or any(b <= a for a, b in pairwise(given)) or (given and given[-1] > until):
+        raise ParameterError(
+            f"output times {given[:3]}{'…' if len(given) > 3 else ''} for a run from {start} until {until}",
+            "finite, increasing times up to `until`",
+        )
+    ahead = [t for t in given if t > start and not close(t, start)]
+    if len(ahead) < len(given):
+        behind = len(given) - len(ahead)
+        warnings.warn(f"{behind} output times up to the state's t = {start:g} are skipped", DfpdeWarning, stacklevel=3)
+    stops = [t for t, after in pairwise([*ahead, float(until)]) if not close(t, after)]
+    return stops if close(until, start) else [*stops, float(until)]
 
 
 @dataclass(frozen=True, eq=False)
-class _Run:
-    """What stays the same along a run."""
+class _March:
+    """A run and what happens along it."""
 
     problem: Model
-    regularization: Regularization
-    controller: Controller
-    integrator: Integrator
-    solver: Solver
-    since: float
+    run: Run
+    stops: list[float]
+    everything: bool
+    events: tuple[Event, ...]
+    adapt: Adapt | None
+    guard: Guard
+
+    def adapted(self, state: State) -> tuple[_March, State]:
+        """The march of what `adapt` returns, and the state to go on from."""
+        changed = self.adapt(self.problem, state) if self.adapt is not None else None
+        if changed is None or (changed[0] is self.problem and changed[1] is state):
+            return self, state
+        problem, state = changed
+        march = replace(self, problem=problem, run=replace(self.run, problem=problem.for_run()))
+        return march, state.with_(at_end=False, solver_carry=())
 
 
-def _states(
-    run: _Run,
-    state: State,
-    stops: list[float],
-    everything: bool,
-    events: Sequence[Event],
-    rescue: Callable[[State], None] | None,
-) -> Iterator[State]:
+def _states(march: _March, state: State, rescue: Callable[[State], None] | None) -> Iterator[State]:
     try:
-        _recall(run.solver, state)
+        if not march.stops:
+            return
+        run, until = march.run, march.stops[-1]
+        recall(run.solver, state)
         if state.dt is None or not run.controller.adaptive:
             first = run.controller.first
-            state = state.with_(dt=_first_step(run, state, stops[-1]) if first is None else first)
-        watched = Watch(events, run.problem.comm)
-        watched.arm(state)
-        for stop in stops:
+            state = state.with_(dt=first_step(run, state, until) if first is None else first)
+        watched = Watch(march.events, run.problem.comm)
+        watched.arm(state, partial(step_to, run, state), _short(state, until))
+        for stop in march.stops:
             while state.t < stop:
-                before, state = state, advance(run, state, stop)
-                event, state = watched.first(before, state, partial(_step_to, run, before))
-                if event is None:
-                    if everything or state.t == stop:
+                before, (state, step) = state, advance(run, state, stop)
+                happened, state = watched.happened(before, state, partial(step_to, run, before))
+                march.guard.check(run, state)
+                if state.t == stop:
+                    state = state.with_(at_end=False)  # f may jump here
+                if happened:
+                    acted = watched.act(happened, state)
+                    if acted is None:
                         yield state
-                    continue
-                yield state
-                if event.action is None:
-                    return
-                state = watched.act(event, state)
-    except Exception as error:
-        if rescue is not None and shared(run.problem.comm, error):
-            with collective_errors(run.problem.comm):
+                        return
+                    state = acted
+                else:
+                    march, state = march.adapted(state)
+                    run = march.run
+                if happened or march.everything or state.t == stop:
+                    yield state
+                    state = _as_the_equation_is_now(run, state, step)
+                if happened and state.t < until:
+                    watched.arm(state, partial(step_to, run, state), _short(state, until), happened)
+    except Exception:
+        if rescue is not None:
+            with collective_errors(march.problem.comm):
                 rescue(state)
         raise
 
 
-def advance(run: _Run, state: State, stop: float) -> State:
-    """One accepted step towards `stop`, never past it.
-
-    Raises
-    ------
-    StepError
-        No step was acceptable: one diagnosis.
-    """
-    controller = run.controller
-    proposal = state.dt if state.dt is not None else stop - state.t
-    smallest = max(controller.dt_min, 8 * 2.0**-53 * max(abs(state.t), abs(stop)))
-    tries: list[Try] = []
-    while len(tries) < MOST_TRIES:
-        dt, ends = _towards(state.t, proposal, stop, controller.adaptive)
-        if tries and tries[-1].dt <= smallest:
-            break
-        dt = dt if ends or not controller.adaptive else max(dt, smallest)
-        try:
-            step, norm = _try(run, state, dt)
-        except (SolverError, NonFiniteError) as error:
-            tries.append(Try(dt, failure=error))
-            if not controller.adaptive:
-                break
-            state = _rejected(state)
-            proposal = dt / 4
-            continue
-        ratio = step.error / controller.tolerance(norm) if controller.adaptive else 0.0
-        decision = controller.decide(ratio, dt, run.integrator.error_order or 0, state.controller_carry)
-        if decision.accept:
-            proposed = max(decision.dt, proposal) if ends and dt < proposal else decision.dt
-            return _accepted(run, state, step, dt, stop if ends else state.t + dt, proposed, decision.carry)
-        tries.append(Try(dt, ratio))
-        state = _rejected(state).with_(controller_carry=decision.carry)
-        proposal = decision.dt
-    raise _give_up(run, state, tries)
+def _short(state: State, until: float) -> float:
+    """A time that is short beside a step."""
+    return min(state.dt or until - state.t, until - state.t)
 
 
 @one_thread()
-def _try(run: _Run, state: State, dt: float) -> tuple[Step, float]:
-    """A step and ‖u‖ after it (0 where no error is controlled), both finite."""
-    _recall(run.solver, state)
-    step = run.integrator.step(run.problem, run.solver, run.regularization, state, dt)
-    if not np.all(np.isfinite(step.theta)):
-        raise _collective(NonFiniteError(f"θ is not finite after a step of {dt:.3e}", "a smaller step"))
-    if not run.controller.adaptive:
-        return step, 0.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        known = step.field is not None and np.array_equal(step.field.theta, step.theta)
-        norm = run.problem.norm(step.field if known else step.theta)
-    if not math.isfinite(norm + step.error):
-        raise _collective(NonFiniteError(f"‖u‖ = {norm} after a step of {dt:.3e}", "a smaller step"))
-    return step, norm
-
-
-def _step_to(run: _Run, state: State, t: float) -> State:
-    """One step that ends at t, whatever its error: it is shorter than one that was accepted."""
-    dt = t - state.t
-    step, _ = _try(run, state, dt)
-    return _accepted(run, state, step, dt, t, state.dt or dt, state.controller_carry)
-
-
-def _recall(solver: Solver, state: State) -> None:
-    """Give the solver what it knew at this state, so that a step is a function of it: restarts are bitwise equal."""
-    if isinstance(solver, LSQR):
-        solver.carry = state.solver_carry
-
-
-def _towards(t: float, dt: float, stop: float, adaptive: bool) -> tuple[float, bool]:
-    """Step size that does not pass `stop`, and whether it ends there."""
-    left = stop - t
-    if dt >= left * (1 - SNAP):
-        return left, True
-    if adaptive and dt > left / 2:  # two equal steps instead of a long and a tiny one
-        return left / 2, False
-    return dt, False
-
-
-def _rejected(state: State) -> State:
-    return state.counted(rejected=state.statistics.rejected + 1)
-
-
-def _accepted(
-    run: _Run, state: State, step: Step, dt: float, t: float, proposed: float, carry: tuple[float, ...]
-) -> State:
-    last, before = step.last, state.statistics
-    return state.with_(
-        t=t,
-        theta=step.theta,
-        step=state.step + 1,
-        velocity=last.value,
-        anchor=last.anchor,
-        at_end=step.at_end,
-        dt=proposed,
-        end_norms=(last.defect, last.rhs_norm),
-        controller_carry=carry,
-        rule_carry=last.carry,
-        solver_carry=run.solver.carry if isinstance(run.solver, LSQR) else (),
-        statistics=replace(
-            before,
-            defect=step.defect,
-            rhs_norm=step.rhs_norm,
-            eps=last.eps,
-            rho=last.rho,
-            error=step.error,
-            dt=dt,
-            iterations=before.iterations + step.iterations,
-        ),
-    )
-
-
-def _collective(error: DfpdeError) -> DfpdeError:
-    """θ and norms are identical on all ranks, so all of them come here."""
-    error.collective = True
-    return error
-
-
-def _give_up(run: _Run, state: State, tries: Sequence[Try]) -> StepError:
-    order = run.integrator.error_order or 0
-    cause, remedy = diagnose(run.problem, state, tries, run.regularization, run.solver, order, state.t - run.since)
-    error = StepError(
-        f"no acceptable step at t = {state.t:.9g}, step {state.step}, tried dt = {tries[0].dt:.1e} down to "
-        f"{tries[-1].dt:.1e}: {cause}",
-        remedy,
-        state,
-    )
-    error.collective = True
-    return error
-
-
-@one_thread()
-def _first_step(run: _Run, state: State, end: float) -> float:
-    """Automatic first step size from ‖u‖, ‖u_t‖ and ‖u_tt‖ (Hairer, Nørsett, Wanner I, II.4), in field norms."""
-    problem = run.problem
-    scale = run.controller.tolerance(problem.norm(state.theta))
-    guess = 1e-3 * (end - state.t)
-    system = problem.system(state.t, state.theta)
-    context = StageContext(state.t, guess, 1, state.step, 0, state.rule_carry)
-    v = run.regularization.velocity(system, state.anchor, run.solver, context)
-    before = system.tangent.apply(v.value)
-    d0, d1 = problem.norm(state.theta) / scale, system.tangent.norm(before) / scale
-    small = 0.01 * d0 / d1 if min(d0, d1) > 1e-5 else guess
-    small = min(small, end - state.t)
-    later = problem.system(state.t + small, state.theta + small * v.value)
-    w = run.regularization.velocity(later, v.anchor, run.solver, context)
-    d2 = later.tangent.norm(later.tangent.apply(w.value) - before) / (small * scale)
-    q = (run.integrator.error_order or run.integrator.order) + 1
-    steep = max(d1, d2)
-    first = (0.01 / steep) ** (1 / q) if steep > 1e-15 else guess
-    return min(100 * small, first, end - state.t, run.controller.dt_max)
+def _as_the_equation_is_now(run: Run, state: State, step: Step) -> State:
+    """The state without its kept velocity if the loop body changed f."""
+    if not (state.at_end and step.field is not None and step.rhs is not None):
+        return state
+    if not np.array_equal(step.field.theta, state.theta):
+        return state
+    t, dt = state.t, state.statistics.dt
+    now = run.problem.weigh(run.problem.time_derivative(stage_time(t - dt, dt, 1.0), step.field))
+    same = int(np.array_equal(now, step.rhs[: now.size]))
+    comm = run.problem.comm
+    return state if (comm.allreduce(same) if comm.size > 1 else same) == comm.size else state.with_(at_end=False)
