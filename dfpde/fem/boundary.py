@@ -19,7 +19,7 @@ from skfem import BilinearForm, LinearForm
 from skfem.helpers import dot, grad
 
 from ..ansatz.base import Ansatz, multi_index
-from ..conditions import rate
+from ..conditions import boundary_values, rate
 from ..domain.quadrature import Quadrature
 from ..errors import ParameterError
 from ..leastsquares import DenseRows, Rows, real_rows, root_weights
@@ -48,7 +48,7 @@ class Robin:
     decay : float
         α ≥ 0, a rate.
     g_t : callable or None
-        ∂g/∂t; None takes a central difference with a step of 1e-5 · max(1, |t|) (error about 1e-10).
+        ∂g/∂t; None extrapolates difference quotients of g, as in `dfpde.Dirichlet`.
 
     Raises
     ------
@@ -73,10 +73,11 @@ class Robin:
 
     def rows(self, t: float, theta: Array, ansatz: Ansatz) -> tuple[Rows, Array]:
         """See `Condition`; no communication."""
-        x = self.quadrature.x
-        target = rate(self.g, self.g_t, t, x, (*ansatz.shape, x.shape[1]))
+        x, shape = self.quadrature.x, (*ansatz.shape, self.quadrature.x.shape[1])
+        target = rate(self.g, self.g_t, t, x, shape)
         if self.decay:
-            target = target - self.decay * (self._trace(ansatz.derivative, ansatz, theta) - self.g(t, x))
+            trace = self._trace(ansatz.derivative, ansatz, theta)
+            target = target - self.decay * (trace - boundary_values(self.g, t, x, shape))
         tangent = self._trace(ansatz.tangent_derivative, ansatz, theta)
         root = root_weights(self.weight * self.quadrature.w, ansatz.shape, ansatz.dtype)
         rhs = real_rows(np.asarray(target, dtype=ansatz.dtype))

@@ -47,7 +47,7 @@ class Elliptic:
     Raises
     ------
     ParameterError
-        A boundary that the mesh does not have; on all ranks.
+        On all ranks: a boundary that the mesh does not have; Dirichlet values for degrees of freedom that are none.
     """
 
     __repr__ = represent
@@ -66,6 +66,8 @@ class Elliptic:
         self.space = space
         nodes = space.nodes
         with collective_errors(space.comm):
+            if dirichlet:
+                nodes.require_values("dirichlet")
             local = space.matrix(form)
             for name, part in (boundary or {}).items():
                 local = local + space.matrix(part, name)

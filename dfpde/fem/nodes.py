@@ -25,6 +25,7 @@ from ..representation import represent
 
 Array = NDArray[Any]
 PETSC_DECIDE = -1
+VALUES = "values"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,8 @@ class Nodes:
         every degree of freedom belongs to one rank.
     owned : int
         Rows of distributed vectors on this rank, where a matrix prescribes them; by default PETSc's equal split.
+    kind : str
+        What the degrees of freedom are: "values" of the field at x, else a word for what they are, for messages.
 
     Attributes
     ----------
@@ -59,6 +62,7 @@ class Nodes:
     comm: MPI.Comm
     numbers: Array = None  # type: ignore[assignment]
     owned: int = PETSC_DECIDE
+    kind: str = VALUES
     size: int = field(init=False)
     _petsc: Any = field(init=False, repr=False)
 
@@ -110,6 +114,20 @@ class Nodes:
             raise ParameterError(
                 f"{missing.size} of {self.size} degrees of freedom belong to no rank, first {missing[:5].tolist()}",
                 "numbers of all ranks together must cover 0 … size − 1",
+            )
+
+    def require_values(self, use: str) -> None:
+        """Refuse degrees of freedom that are no values at x; no communication.
+
+        Raises
+        ------
+        ParameterError
+            They are derivatives, fluxes, moments or components.
+        """
+        if self.kind != VALUES:
+            raise ParameterError(
+                f"{use} takes degrees of freedom for values at their locations; those of {self.kind} are not",
+                "a Lagrange element: P1, P2, Q1, Q2, …; for systems one scalar space, the components share it",
             )
 
     @property

@@ -82,6 +82,8 @@ class SemiDiscrete:
     ------
     ShapeError
         Sizes of ansatz, mass and nodes that do not match.
+    ParameterError
+        Degrees of freedom that are no values at the nodes (Hermite, Argyris, Morley, Raviart–Thomas, bubbles, vectors).
     MassError
         M is singular, indefinite or not symmetric.
     """
@@ -122,6 +124,7 @@ class SemiDiscrete:
         object.__setattr__(self, "_inverse", _Inverse(matrix, metric, self.fixed, self.prefix))
 
     def _check(self, assembled: bool) -> None:
+        self.nodes.require_values("SemiDiscrete")
         if self.ansatz.dim != self.nodes.dim:
             raise ShapeError(
                 f"the ansatz lives in {self.ansatz.dim} dimensions, the nodes in {self.nodes.dim}", "one space for both"

@@ -17,12 +17,28 @@ from ..domain.cells import rule
 from ..domain.decomposition import shared_numbers
 from ..domain.mesh import Mesh
 from ..domain.quadrature import Quadrature
-from ..errors import MeshError, ParameterError
+from ..domain.raw import MESH_TYPES
+from ..errors import MeshError, ParameterError, ShapeError
 from ..parallel.collective import collective_errors
 from ..representation import represent
-from .nodes import Nodes
+from .nodes import VALUES, Nodes
 
 Array = NDArray[Any]
+
+CELLS = {kind.elem.refdom.name: kind for kind in reversed(list(MESH_TYPES.values()))}  # the first-order class of each
+
+
+def has_point_values(element: skfem.Element) -> bool:
+    """Whether the degrees of freedom are values at their locations, φ_i(x_j) = δ_ij, measured on the reference cell."""
+    mesh = CELLS[element.refdom.name].init_refdom()
+    places = np.asarray(element.doflocs).T
+    if not np.all(np.isfinite(places)):
+        return False
+    basis = skfem.CellBasis(mesh, element, quadrature=(places, np.ones(places.shape[1])))
+    values = [np.asarray(phi[0]) for phi in basis.basis]  # (1, places), or a component more for vectors
+    if len(values[0].shape) > 2 or len(basis.basis[0]) > 1 or len(values) != places.shape[1]:
+        return False
+    return bool(np.allclose(np.array(values)[:, 0], np.eye(len(values)), atol=1e-9))
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +91,8 @@ class Space:
             keys, x = self._keys(basis)
         numbers = shared_numbers(keys, mesh.comm)
         object.__setattr__(self, "basis", basis)
-        object.__setattr__(self, "nodes", Nodes(x, mesh.comm, numbers))
+        kind = VALUES if has_point_values(self.element) else type(self.element).__name__
+        object.__setattr__(self, "nodes", Nodes(x, mesh.comm, numbers, kind=kind))
         points, w = np.zeros((mesh.dim, 0)), np.zeros(0)
         if basis is not None:
             points, w = np.asarray(basis.global_coordinates()).reshape(mesh.dim, -1), basis.dx.ravel()
@@ -102,7 +119,7 @@ class Space:
         for kind, (numbers, where) in enumerate(rows):
             keys[0, numbers] = kind
             keys[1 : 1 + len(where), numbers] = where
-        return keys, np.asarray(basis.doflocs)
+        return keys, np.nan_to_num(basis.doflocs)  # bubbles have no location
 
     @property
     def _order(self) -> int:
@@ -136,14 +153,14 @@ class Space:
         basis = self.basis if boundary is None else self.facet_basis(boundary)
         if basis is None:
             return sparse.csr_array((self.nodes.n, self.nodes.n))
-        return sparse.csr_array(form.assemble(basis, **self._interpolated(basis, fields)))
+        return sparse.csr_array(self._assembled(form, basis, fields))
 
     def vector(self, form: Any, boundary: str | None = None, **fields: Any) -> Array:
         """Sub-assembled vector (n,) of a linear form on this rank's cells, or on a named boundary."""
         basis = self.basis if boundary is None else self.facet_basis(boundary)
         if basis is None:
             return np.zeros(self.nodes.n)
-        return np.asarray(form.assemble(basis, **self._interpolated(basis, fields)))
+        return np.asarray(self._assembled(form, basis, fields))
 
     def integral(self, form: Any, boundary: str | None = None, **fields: Any) -> float:
         """Value of a functional over all ranks; collective."""
@@ -169,6 +186,17 @@ class Space:
         # a node of the boundary can belong to a rank none of whose facets lie on it
         return np.flatnonzero(self.nodes.spread(self.nodes.sum(mark)))
 
+    def _assembled(self, form: Any, basis: Any, fields: dict[str, Any]) -> Any:
+        try:
+            return form.assemble(basis, **self._interpolated(basis, fields))
+        except ValueError as error:
+            if self.nodes.kind == VALUES:
+                raise
+            raise ShapeError(
+                f"a form that does not fit {type(self.element).__name__}: {error}",
+                "dot(u, v) for the vectors of this element, or a scalar element",
+            ) from error
+
     def _interpolated(self, basis: Any, fields: dict[str, Any]) -> dict[str, Any]:
         arrays = {k: v for k, v in fields.items() if isinstance(v, np.ndarray) and v.shape == (self.nodes.n,)}
         return {**fields, **{k: basis.interpolate(v) for k, v in arrays.items()}}
@@ -193,6 +221,8 @@ class Space:
             empty = sparse.csr_array((0, n))
             return empty, (empty,) * self.mesh.dim
         shape = self.basis.dx.shape
+        if np.asarray(self.basis.basis[0][0]).ndim > 2:
+            raise ParameterError(f"values of {type(self.element).__name__} at points", "a space with a scalar element")
         rows = np.arange(count).reshape(shape)
         data: list[list[Array]] = [[] for _ in range(1 + self.mesh.dim)]
         where: list[list[Array]] = [[], []]

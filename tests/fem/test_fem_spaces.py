@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import skfem
 from mpi4py import MPI
+from scipy import sparse
 from skfem.helpers import dot, grad
 from skfem.models import laplace, mass
 
@@ -58,6 +59,53 @@ def test_distributed_assembly_equals_scikit_fem(comm, mesh, element):
     assert space.integral(skfem.Functional(lambda w: w.x[0])) == pytest.approx(
         skfem.Functional(lambda w: w.x[0]).assemble(basis), rel=1e-12
     )
+
+
+NODAL = [
+    (skfem.MeshTri(), skfem.ElementTriP1()), (skfem.MeshTri(), skfem.ElementTriP3()),
+    (skfem.MeshTri(), skfem.ElementTriCR()), (skfem.MeshTri(), skfem.ElementTriP0()),
+    (skfem.MeshQuad(), skfem.ElementQuadS2()), (skfem.MeshHex(), skfem.ElementHex2()),
+    (skfem.MeshTri(), skfem.ElementDG(skfem.ElementTriP1())), (skfem.MeshLine(), skfem.ElementLineP2()),
+]  # fmt: skip
+OTHER = [
+    (skfem.MeshLine(), skfem.ElementLineHermite()), (skfem.MeshTri(), skfem.ElementTriArgyris()),
+    (skfem.MeshTri(), skfem.ElementTriMorley()), (skfem.MeshTri(), skfem.ElementTriHermite()),
+    (skfem.MeshQuad(), skfem.ElementQuadBFS()), (skfem.MeshTri(), skfem.ElementTriMini()),
+    (skfem.MeshTri(), skfem.ElementTriRT0()), (skfem.MeshTet(), skfem.ElementTetN0()),
+    (skfem.MeshTri(), skfem.ElementVector(skfem.ElementTriP1())), (skfem.MeshHex(), skfem.ElementHexRT1()),
+]  # fmt: skip
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(("mesh", "element"), NODAL + OTHER, ids=lambda part: type(part).__name__)
+def test_degrees_of_freedom_that_are_no_values_are_refused_by_name(comm, mesh, element):
+    """u = x + 2 has its values at the nodes as coefficients, or the model and Dirichlet values refuse the element."""
+    space = space_on(comm, mesh, element)
+    ansatz = df.GaussianMixture.isotropic(space.mesh.dim, 1)
+    unit = sparse.eye_array(space.nodes.n).tocsr()
+    make = (
+        lambda: fem.SemiDiscrete(ansatz, unit, lambda t, U: U, space.nodes),
+        lambda: fem.Elliptic(space, laplace, dirichlet={"left": 0.0}),
+    )
+    if element in [part for _, part in OTHER]:
+        for attempt in make:
+            with pytest.raises(ParameterError, match=f"those of {type(element).__name__} are not") as caught:
+                attempt()
+            assert caught.value.collective
+        return
+    assert make[0]().points is not None
+    if space.basis is not None:
+        field = space.basis.interpolate(space.nodes.x[0] + 2.0)
+        exact = 2.0 + (space.basis.global_coordinates()[0] if element.maxdeg else 0.5)
+        assert element.maxdeg == 0 or np.allclose(np.asarray(field), exact, atol=1e-13)
+
+
+def test_a_form_that_does_not_fit_the_element_is_named():
+    space = space_on(MPI.COMM_SELF, square(2), skfem.ElementTriRT0())
+    with pytest.raises(ShapeError, match="does not fit ElementTriRT"):
+        space.matrix(mass)
+    with pytest.raises(ParameterError, match="values of ElementTriRT"):
+        _ = space.evaluation
 
 
 @pytest.mark.mpi
