@@ -55,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
 
     mpirun = commands.add_parser("mpirun", help="run Python on N ranks with the launcher that mpi4py's MPI needs")
     mpirun.add_argument("-n", type=_positive, required=True, metavar="N", help="number of ranks")
+    mpirun.add_argument(
+        "--timeout", type=_positive, metavar="SECONDS", help="end the job after this time (the launcher's own watch)"
+    )
     mpirun.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="script.py ..., or -- -m module ...")
     mpirun.set_defaults(run=_mpirun)
 
@@ -69,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not a number of ranks")
+        raise argparse.ArgumentTypeError(f"{number} is not positive")
     return number
 
 
@@ -89,7 +92,7 @@ def _info(arguments: argparse.Namespace) -> int:
 
 def _mpirun(arguments: argparse.Namespace) -> int:
     words = arguments.arguments[1:] if arguments.arguments[:1] == ["--"] else arguments.arguments
-    command = launch.find_launcher().command(arguments.n, words)
+    command = launch.find_launcher().command(arguments.n, words, arguments.timeout)
     sys.stdout.flush()
     os.execve(command[0], command, launch.ranks_environment())
 

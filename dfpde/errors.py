@@ -1,7 +1,8 @@
 """What can go wrong, each with its remedy.
 
-Every exception of dfpde derives from `DfpdeError` and carries one message that says what happened, with the
-numbers, and what to try.  The attribute ``collective`` is True once all ranks of the communicator raise it.
+Every error of dfpde derives from `DfpdeError` and carries one message that says what happened, with the numbers, and
+what to try.  The attribute ``collective`` is True once all ranks of the communicator raise it.  `Stopped`, which is no
+error, is a `SystemExit`.
 """
 
 from __future__ import annotations
@@ -101,6 +102,46 @@ class CheckpointError(DfpdeError, OSError):
 
 class ReplicationError(DfpdeError, ValueError):
     """A value that all ranks must hold alike (θ, times, tolerances, methods) and do not."""
+
+
+class RunError(DfpdeError, OSError):
+    """A directory of a run that cannot be used: another job is in it, or it holds something else."""
+
+
+class CaseError(DfpdeError, ValueError):
+    """A case file that cannot be run; names the key.
+
+    Attributes
+    ----------
+    key : str
+        ``section.key``, as in the file.
+    """
+
+    def __init__(self, what: str, remedy: str = "", key: str = "") -> None:
+        super().__init__(f"{key}: {what}" if key else what, remedy)
+        self.key = key
+
+
+class Stopped(SystemExit):
+    """A run that was asked to stop (signal, time limit) and has kept its state; leaves the program with code 75.
+
+    75 is EX_TEMPFAIL of sysexits.h: not finished, start it again.  It is no `Exception`, so that no ``except
+    Exception`` of a script takes it for a failure.
+
+    Attributes
+    ----------
+    reason : str
+        ``SIGTERM``, ``max_seconds = 3600``, ...
+    """
+
+    CODE = 75
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(self.CODE)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"stopped by {self.reason}"
 
 
 class RemoteError(DfpdeError, RuntimeError):

@@ -119,7 +119,7 @@ def test_ranks_that_hang_are_ended_in_time(mpirun):
         (["chek-mesh", "disk.msh"], "did you mean 'check-mesh'?"),
         (["inof"], "did you mean 'info'?"),
         (["mpirn", "-n", "2"], "did you mean 'mpirun'?"),
-        (["mpirun", "-n", "0", "script.py"], "0 is not a number of ranks"),
+        (["mpirun", "-n", "0", "script.py"], "0 is not positive"),
         (["mpirun", "script.py"], "required: -n"),
         ([], "required: COMMAND"),
     ],

@@ -33,6 +33,8 @@ learning
 fem
 diagnostics
 io
+runs
+cases
 cli
 """
 LEVEL = {name: level for level, line in enumerate(LAYERS.split("\n")) for name in line.split()}
@@ -52,6 +54,7 @@ HOMES = {
     "jax": ["ansatz/autodiff/*"],
     "torch": ["ansatz/autodiff/*"],
     "matplotlib": ["diagnostics/plot*.py"],
+    "tqdm": ["io/reporting.py"],
     "pymetis": ["domain/*", "fem/*"],
     "dolfinx": ["fem/dolfinx_adapter.py"],
     "firedrake": ["fem/firedrake_adapter.py"],
@@ -138,7 +141,8 @@ def test_library_prints_nothing_asserts_nothing_and_takes_its_communicator(file)
     for node in ast.walk(TREES[file]):
         where = f"{file}:{getattr(node, 'lineno', 0)}"
         assert not isinstance(node, ast.Assert), f"{where}: assert is no validation (python -O drops it)"
-        assert not (isinstance(node, ast.Attribute) and node.attr == "COMM_WORLD"), f"{where}: COMM_WORLD"
+        world = isinstance(node, ast.Attribute) and node.attr == "COMM_WORLD"
+        assert not world or file == "cli.py", f"{where}: COMM_WORLD"  # a program is the whole world's
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and file != "cli.py":
             assert node.func.id != "print", f"{where}: print in the library"
 

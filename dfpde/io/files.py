@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,28 +17,36 @@ _REMEDIES = {
     errno.EACCES: "a folder you may write to",
     errno.EROFS: "a folder you may write to",
     errno.ENOTDIR: "a path whose parents are folders",
+    errno.ELOOP: "symbolic links that end somewhere",
 }
+_BESIDE = re.compile(r"\.[^/]*\.\d+\.beside(\.[^./]+)?")  # what `replace` leaves where it is killed
 
 
 def replace(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, force it to disk, then put it in place: old or new, never half.
+
+    Where `path` is a symbolic link, the file it points to is replaced and the link stays.
 
     Raises
     ------
     CheckpointError
         The file cannot be written; an earlier file of this name is untouched.
     """
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    beside: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target = path.resolve(strict=False)
+        beside = target.with_name(f".{target.stem}.{os.getpid()}.beside{target.suffix}")
+        target.parent.mkdir(parents=True, exist_ok=True)
         write(beside)
         with beside.open("rb") as written:
             os.fsync(written.fileno())
-        beside.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise _refused(path, error) from error
+        beside.replace(target)
+        _sync_folder(target.parent)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links, before Python 3.13
+        if beside is not None:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+        raise cannot_write(path, error) from error
 
 
 def append(path: Path, entry: bytes, tail: bytes) -> None:
@@ -64,11 +73,33 @@ def append(path: Path, entry: bytes, tail: bytes) -> None:
                 file.truncate(end + len(tail))
                 raise
     except OSError as error:
-        raise _refused(path, error) from error
+        raise cannot_write(path, error) from error
 
 
-def _refused(path: Path, error: OSError) -> CheckpointError:
-    return CheckpointError(
-        f"cannot write {path}: {error.strerror or error}",
-        _REMEDIES.get(error.errno or 0, "another folder or disk; the file that was there before is untouched"),
-    )
+def cannot_write(path: Path, error: Exception) -> CheckpointError:
+    """The error of a file that cannot be written, with what to do about it."""
+    number = getattr(error, "errno", None) or (errno.ELOOP if isinstance(error, RuntimeError) else 0)
+    reason = getattr(error, "strerror", None) or error
+    remedy = _REMEDIES.get(number, "another folder or disk; the file that was there before is untouched")
+    return CheckpointError(f"cannot write {path}: {reason}", remedy)
+
+
+def remove_leftovers(folder: Path) -> list[Path]:
+    """Delete what `replace` had begun in this folder and below when its process was killed; returns what was deleted.
+
+    Only for folders that no other process writes to.
+    """
+    left = [path for path in folder.rglob(".*") if _BESIDE.fullmatch(path.name) and path.is_file()]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return left
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force the new name to disk; not every file system can."""
+    with contextlib.suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)

@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,16 @@ from ..parallel.environment import versions
 from ..representation import represent
 from .files import replace
 
+FORMAT = "dfpde run"
+
+#: What a paper that uses a run should cite.
+CITATION = (
+    "M. Raviola, B. Peherstorfer, Dirac-Frenkel dynamics with inertia for nonlinearly parametrized solutions of "
+    "evolution problems, arXiv:2606.24769 (2026)",
+    "dfpde, the version and revision of this manifest",
+    "PETSc (https://petsc.org/release/#citing-petsc), where the solver is KSP",
+)
+
 
 class RunManifest:
     """Versions, command line, revision, parameters, ranks, timings; on disk from the start, completed at the end.
@@ -36,6 +47,9 @@ class RunManifest:
         JSON file.
     comm : MPI.Comm
         Rank 0 writes.
+    earlier : mapping, optional
+        Content of the manifest that this one goes on with: what is not renewed is kept, and its session becomes the
+        last entry of ``sessions``.
     **parameters
         Anything that JSON or NumPy knows: what the run depends on.
 
@@ -52,22 +66,30 @@ class RunManifest:
 
     __repr__ = represent
 
-    def __init__(self, path: str | os.PathLike[str], comm: MPI.Comm, **parameters: Any) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], comm: MPI.Comm, earlier: Mapping[str, Any] | None = None, **parameters: Any
+    ) -> None:
         self.path, self.comm = Path(path), comm
         self._start = time.perf_counter()
         hosts = comm.allgather(platform.node())
+        earlier = {} if earlier is None else earlier
         self.content: dict[str, Any] = {
+            "results": {},
+            **earlier,
+            "format": FORMAT,
             "status": "running",
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "started": _now(),
+            "ended": None,
             "seconds": 0.0,
-            "command": [sys.executable, *sys.argv],
+            "command": [sys.executable, *_command()],
             "folder": os.getcwd(),
             "revision": _revision() if comm.rank == 0 else None,
             "python": platform.python_version(),
             "versions": versions(),
             "mpi": {"size": comm.size, "hosts": sorted(set(hosts)), "library": MPI.Get_library_version().split(",")[0]},
             "parameters": parameters,
-            "results": {},
+            "sessions": [*earlier.get("sessions", ()), *([_session(earlier)] if earlier else ())],
+            "citation": list(CITATION),
         }
         self._write()
 
@@ -76,8 +98,24 @@ class RunManifest:
         self.content["results"] |= results
         self._write()
 
-    def _write(self) -> None:
+    def update(self, **sections: Any) -> None:
+        """Add or replace whole sections, and write; collective."""
+        self.content |= sections
+        self._write()
+
+    def touch(self, **sections: Any) -> None:
+        """As `update`, by rank 0 alone and without communication; a disk that is full is not an error here."""
+        self.content |= sections
+        self._stamp()
+        if self.comm.rank == 0:
+            with contextlib.suppress(CheckpointError):
+                self._write_here()
+
+    def _stamp(self) -> None:
         self.content["seconds"] = round(time.perf_counter() - self._start, 3)
+
+    def _write(self) -> None:
+        self._stamp()
         with collective_errors(self.comm):
             if self.comm.rank == 0:
                 self._write_here()
@@ -97,15 +135,29 @@ class RunManifest:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is None:
-            self.content["status"] = "done"
-            self._write()
+            self.update(status="done", ended=_now())
             return
         # other ranks may not be here: no communication, and the error that matters is the one under way
-        self.content["status"] = f"failed: {type(error).__name__}: {error}"
-        self.content["seconds"] = round(time.perf_counter() - self._start, 3)
-        if self.comm.rank == 0:
-            with contextlib.suppress(CheckpointError):
-                self._write_here()
+        self.touch(status=f"failed: {type(error).__name__}: {error}", ended=_now())
+
+
+def _session(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What stays of a session once the next one has begun."""
+    kept = ("status", "started", "ended", "seconds", "revision", "resumed_from", "heartbeat", "timing")
+    session = {name: content[name] for name in kept if content.get(name) is not None}
+    session["ranks"] = content.get("mpi", {}).get("size")
+    if session.get("status") == "running":
+        session["status"] = "killed"
+    return session
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _command() -> list[str]:
+    """Arguments of the interpreter: ``-m dfpde run ...`` where a module runs, ``script.py ...`` else."""
+    return list(sys.orig_argv[1:])
 
 
 def _plain(value: Any) -> Any:

@@ -91,6 +91,11 @@ class ParaViewWriter:
         self._count = self.comm.bcast(len(kept), root=0)
         self._kept, self._started = kept, False  # rank 0 writes them with the first step
 
+    @property
+    def steps(self) -> int:
+        """Steps in the series so far, those kept of an earlier run among them."""
+        return int(self._count)
+
     def write(self, t: float, **fields: Callable[[Array], Array] | Array) -> None:
         """Write one step; collective.
 

@@ -17,7 +17,7 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from .. import errors
-from .departure import departure
+from .departure import departure, meet
 
 
 def raise_on_all(comm: MPI.Comm, error: Exception | None) -> None:
@@ -71,6 +71,11 @@ def collective_errors(comm: MPI.Comm) -> Iterator[None]:
             raise
         error = caught
     raise_on_all(comm, error)
+
+
+def shared(comm: MPI.Comm, error: BaseException) -> bool:
+    """Whether all ranks raise, so that what they do next may be collective; a rank that is alone waits a little."""
+    return comm.size == 1 or getattr(error, "collective", False) or meet(comm, "") is not None
 
 
 def require_finite(comm: MPI.Comm, remedy: str, **arrays: NDArray[Any]) -> None:

@@ -15,8 +15,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType, TracebackType
 from typing import NoReturn
 
@@ -25,7 +26,10 @@ from mpi4py import MPI
 from .. import errors
 
 #: Seconds that a failing rank waits for the others to fail as well, before it ends the job.
-GRACE = 5.0
+GRACE = 2.0
+
+#: Characters of an error that the ranks compare: a message that is sent without waiting for its receiver.
+LONGEST = 200
 
 
 def exit_code(code: object) -> int:
@@ -33,23 +37,40 @@ def exit_code(code: object) -> int:
     return code if isinstance(code, int) else int(code is not None)
 
 
-def together(comm: MPI.Comm, seconds: float = GRACE) -> bool:
-    """Whether all ranks come to this call within the time.
+def meet(comm: MPI.Comm, word: str) -> list[str] | None:
+    """The words of all ranks if all come to this call within `GRACE`, else None.
 
     Messages under the highest tag: unlike a barrier they match no collective call that other ranks are in.
     """
     tag = int(comm.Get_attr(MPI.TAG_UB) or 0)
+    words = [word] * comm.size
     waiting = set(range(comm.size)) - {comm.rank}
-    sent = [comm.isend(None, rank, tag) for rank in waiting]
-    end = time.monotonic() + seconds
+    sent = [comm.isend(word[:LONGEST], rank, tag) for rank in waiting]
+    end = time.monotonic() + GRACE
     while waiting and time.monotonic() < end:
         for rank in [rank for rank in waiting if comm.iprobe(rank, tag)]:
-            comm.recv(source=rank, tag=tag)
+            words[rank] = comm.recv(source=rank, tag=tag)
             waiting.discard(rank)
         time.sleep(1e-3)
-    if not waiting:
-        MPI.Request.Waitall(sent)
-    return not waiting
+    if waiting:
+        return None
+    MPI.Request.Waitall(sent)
+    return [other[:LONGEST] for other in words]
+
+
+def leave_with(comm: MPI.Comm, error: BaseException, report: Callable[[], object], code: int) -> None:
+    """Report an error once, and return if all ranks come here with one; end the job otherwise.
+
+    Rank 0 reports at once; another rank when it is alone, or has another error that is not `collective`.
+    """
+    word = f"{type(error).__name__}: {error}"[:LONGEST]
+    if comm.rank == 0:
+        report()
+    words = meet(comm, word)
+    if comm.rank > 0 and (words is None or (words[0] != word and not getattr(error, "collective", False))):
+        report()
+    if words is None:
+        abort(comm, code)
 
 
 def abort(comm: MPI.Comm, code: int) -> NoReturn:
@@ -88,16 +109,8 @@ class Departure:
         if self.comm is None or hasattr(sys, "ps1") or MPI.Is_finalized():  # ps1: an interactive session goes on
             self.hook(kind, error, trace)
             return
-        interrupted = issubclass(kind, KeyboardInterrupt)
-        shared = interrupted or getattr(error, "collective", False)
-        told = not shared or self.comm.rank == 0
-        if told:
-            self.hook(kind, error, trace)
-        if shared and together(self.comm):
-            return
-        if not told:
-            self.hook(kind, error, trace)
-        abort(self.comm, 130 if interrupted else 1)
+        code = 130 if issubclass(kind, KeyboardInterrupt) else 1
+        leave_with(self.comm, error, lambda: self.hook(kind, error, trace), code)
 
     def leave(self, code: object = None, /) -> NoReturn:
         """``sys.exit``, with the code noted."""
@@ -108,7 +121,7 @@ class Departure:
         """At exit: end the job if the main program was left by ``sys.exit`` with a code on some ranks only."""
         if self.comm is None or not self.code or MPI.Is_finalized() or _returned(self.main):
             return
-        if not together(self.comm):
+        if meet(self.comm, "") is None:
             sys.stderr.write(f"dfpde: rank {self.comm.rank} of {self.comm.size} left with exit code {self.code}\n")
             abort(self.comm, self.code)
 
@@ -137,11 +150,11 @@ def run(comm: MPI.Comm) -> Iterator[None]:
 
     An error that every rank raises is printed by rank 0 alone, with the traceback of the rank where it arose, and all
     ranks leave with exit code 1.  An error that one rank raises alone (user code between dfpde's calls) is printed by
-    that rank, which then aborts the communicator; so does ``sys.exit`` with a code, of some ranks only.
-    ``KeyboardInterrupt`` leaves with code 130.
+    that rank, which then aborts the job; so does ``sys.exit`` with a code, of some ranks only.  ``KeyboardInterrupt``
+    leaves with code 130.
 
-    Without this block the same is done at the end of the main program, where ``raise SystemExit(code)`` (Python then
-    tells nobody the code) goes unseen and Python prints the traceback of each rank.
+    Without this block the same is done at the end of the main program, but for ``raise SystemExit(code)``, of which
+    Python tells nobody the code.
 
     Examples
     --------
@@ -154,35 +167,22 @@ def run(comm: MPI.Comm) -> Iterator[None]:
         yield
     except SystemExit as left:
         code = exit_code(left.code)
-        if code and not together(comm):
+        if code and meet(comm, "") is None:
             text = "" if isinstance(left.code, int) else f"{left.code}\n"
             sys.stderr.write(f"{text}dfpde: rank {comm.rank} of {comm.size} left with exit code {code}\n")
             abort(comm, code)
         departure.code = 0  # settled here
         raise
-    except KeyboardInterrupt:
-        _leave(comm, "interrupted\n", 130, shared=True)
-    except Exception as error:
-        shared = getattr(error, "collective", False)
-        _leave(comm, _report(comm, error, shared), 1, shared)
+    except (Exception, KeyboardInterrupt) as error:
+        code = 130 if isinstance(error, KeyboardInterrupt) else 1
+        leave_with(comm, error, partial(_report, comm, error, traceback.format_exc()), code)
+        raise SystemExit(code) from None
 
 
-def _report(comm: MPI.Comm, error: Exception, shared: bool) -> str:
-    trace = getattr(error, "trace", "")
-    if not trace and not isinstance(error, errors.DfpdeError):
-        trace = traceback.format_exc()
-    who = f" (rank {comm.rank} of {comm.size})" if comm.size > 1 and not shared else ""
-    return f"{trace}dfpde: {type(error).__name__}{who}: {error}\n"
-
-
-def _leave(comm: MPI.Comm, report: str, code: int, shared: bool) -> NoReturn:
-    """End this rank with all others, or the job; one rank reports."""
-    alone = comm.size > 1 and not shared
-    if alone or comm.rank == 0:
-        sys.stderr.write(report)
-        sys.stderr.flush()
-    if alone or not together(comm):
-        if not alone and comm.rank > 0:
-            sys.stderr.write(f"rank {comm.rank} of {comm.size}: {report}")
-        abort(comm, code)
-    raise SystemExit(code) from None
+def _report(comm: MPI.Comm, error: BaseException, trace: str) -> None:
+    """The traceback of the rank where the error arose, unless the message says it all, and the message."""
+    if isinstance(error, errors.DfpdeError | KeyboardInterrupt):
+        trace = getattr(error, "trace", "")
+    who = f" (rank {comm.rank} of {comm.size})" if comm.size > 1 and not getattr(error, "collective", False) else ""
+    sys.stderr.write(f"{trace}dfpde: {type(error).__name__}{who}: {error}\n")
+    sys.stderr.flush()

@@ -106,10 +106,15 @@ class Launcher:
     path: str
     family: str
 
-    def command(self, n: int, arguments: Sequence[str]) -> list[str]:
-        """Words that start ``python *arguments`` on n ranks, also with more ranks than cores."""
-        crowd = ["--oversubscribe"] if self.family == "Open MPI" else []
-        return [self.path, *crowd, "-n", str(n), sys.executable, *arguments]
+    def command(self, n: int, arguments: Sequence[str], timeout: int | None = None) -> list[str]:
+        """Words that start ``python *arguments`` on n ranks, also with more ranks than cores.
+
+        With a timeout in seconds the launcher ends the job then.
+        """
+        ours = self.family == "Open MPI"
+        crowd = ["--oversubscribe"] if ours else []
+        watch = [] if timeout is None else ["--timeout" if ours else "-timeout", str(timeout)]
+        return [self.path, *crowd, *watch, "-n", str(n), sys.executable, *arguments]
 
 
 def find_launcher() -> Launcher:
@@ -143,6 +148,29 @@ def ranks_environment() -> dict[str, str]:
     environment = clean_environment()
     environment.setdefault("OMP_NUM_THREADS", "1")
     return environment
+
+
+def supervise(command: Sequence[str]) -> int:
+    """Run a launcher, and pass on to its ranks the wish to stop; returns its exit code.
+
+    Open MPI's launcher answers SIGTERM and SIGINT by killing the ranks within two seconds, which is less than a step
+    may take; SIGUSR1 it passes on.  So the first signal becomes SIGUSR1, and the second is passed on as it is.
+    """
+    asked: list[int] = []
+
+    def pass_on(number: int, frame: Any) -> None:
+        process.send_signal(number if asked else signal.SIGUSR1)
+        asked.append(number)
+
+    # a session of its own, or a terminal would send its signals to the launcher as well
+    process = subprocess.Popen(command, env=ranks_environment(), stdin=subprocess.DEVNULL, start_new_session=True)
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    before = {number: signal.signal(number, pass_on) for number in numbers}
+    try:
+        return process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run_ranks(n: int, arguments: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str]:

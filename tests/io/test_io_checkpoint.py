@@ -14,6 +14,7 @@ import dfpde as df
 from dfpde.errors import CheckpointError
 from dfpde.evolution import Statistics
 from dfpde.io import load, save
+from dfpde.io.files import remove_leftovers, replace
 
 SERIAL = MPI.COMM_SELF
 
@@ -116,6 +117,40 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path):
         signal.signal(signal.SIGXFSZ, handler)
     assert same_states(full_state(), load(path, SERIAL))
     assert [entry.name for entry in tmp_path.iterdir()] == ["run.npz"]
+
+
+def test_a_symbolic_link_stays_and_its_file_is_replaced(tmp_path):
+    (tmp_path / "disk").mkdir()
+    target, link = tmp_path / "disk" / "real.npz", tmp_path / "run.npz"
+    link.symlink_to(target)
+    for state in (full_state(), df.State(1.0, np.ones(3))):  # dangling first, then onto the file
+        save(link, state, SERIAL)
+        assert link.is_symlink() and not target.is_symlink()
+        assert same_states(state, load(target, SERIAL))
+    assert [entry.name for entry in (tmp_path / "disk").iterdir()] == ["real.npz"]
+
+
+def test_a_loop_of_symbolic_links_is_named(tmp_path):
+    (tmp_path / "a.npz").symlink_to(tmp_path / "b.npz")
+    (tmp_path / "b.npz").symlink_to(tmp_path / "a.npz")
+    with pytest.raises(CheckpointError, match=r"cannot write .*a\.npz"):
+        save(tmp_path / "a.npz", full_state(), SERIAL)
+
+
+def test_leftovers_of_a_killed_write_are_deleted_and_nothing_else(tmp_path):
+    def killed(beside):
+        beside.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    for name in ("run.npz", "deep/er/000012.vtu", "case.toml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        with pytest.raises(KeyboardInterrupt):
+            replace(tmp_path / name, killed)
+    others = [tmp_path / ".hidden", tmp_path / ".run.npz", tmp_path / "besides.npz"]
+    for path in others:
+        path.write_text("a user's")
+    assert len(remove_leftovers(tmp_path)) == 3
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(others)
 
 
 def test_a_field_that_cannot_be_kept_is_named(tmp_path):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
+import re
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ import pytest
 import dfpde as df
 from dfpde.errors import CheckpointError
 from dfpde.evolution import Statistics
-from dfpde.io import RunManifest, progress
+from dfpde.io import RunManifest, progress, reporting
+from dfpde.io.reporting import start_logging
 
 
 def states(n: int = 4):
@@ -70,12 +73,64 @@ def test_progress_passes_states_on_and_reports_on_rank_0_only(comm):
         assert lines[3].startswith("100.0 %")
 
 
-def test_progress_rewrites_one_line_on_a_terminal(comm):
+def test_progress_rewrites_one_line_on_a_terminal_without_tqdm(comm, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     stream = Terminal()
     list(progress(states(), 1.0, comm, stream, every=0.0))
     text = stream.getvalue()
     assert text.count("\n") == 1 and text.count("\r") == 5
     assert "[" + 12 * "#" + 12 * " " + "]" in text and "[" + 24 * "#" + "]" in text
+
+
+def test_progress_on_a_terminal_is_the_bar_of_tqdm(comm):
+    pytest.importorskip("tqdm")
+    stream = Terminal()
+    list(progress(states(), 1.0, comm, stream, every=0.0))
+    last = stream.getvalue().rstrip("\n").split("\r")[-1]
+    assert re.match(r"100 % \|[█#]{24}\| t = 1 of 1  step 4  dt 2.50e-01", last)
+
+
+def shrinking(factor: float):
+    t = 0.0
+    for k in range(1, 41):
+        dt = 0.01 * factor**k
+        t += dt
+        yield df.State(t, np.zeros(1), step=k, dt=dt, statistics=df.evolution.Statistics(dt=dt))
+
+
+def test_progress_says_when_steps_are_shrinking(comm):
+    for factor, said in ((0.9, True), (1.0, False), (1.05, False)):
+        stream = io.StringIO()
+        list(progress(shrinking(factor), 10.0, comm, stream, every=0.0))
+        assert ("steps are shrinking" in stream.getvalue().splitlines()[-1]) == said
+
+
+def test_the_time_left_follows_from_the_step_size(comm, monkeypatch):
+    """One second for each step, 0.1 of t behind and steps of 0.05 ahead of 0.9: 18 s."""
+    clock = iter(range(1000))
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
+    meter = reporting._Meter(1.0, 0.0)
+    for k in range(1, 3):
+        meter.add(df.State(0.05 * k, np.zeros(1), step=k, dt=0.05))
+    assert meter.left() == pytest.approx(18.0)
+
+
+@pytest.mark.mpi
+def test_logging_shows_rank_0_everything_and_the_others_warnings(comm, shared_tmp_path, capfd):
+    start_logging(comm, shared_tmp_path / "logs")
+    try:
+        logging.getLogger("dfpde.x").info("informs")
+        logging.getLogger("dfpde.x").warning("warns")
+    finally:
+        logger = logging.getLogger("dfpde")
+        for handler in list(logger.handlers):
+            handler.flush()
+            logger.removeHandler(handler)
+        logger.propagate = True
+    err = capfd.readouterr().err
+    assert ("informs" in err) == (comm.rank == 0) and "warns" in err
+    text = (shared_tmp_path / "logs" / f"log.{comm.rank}.txt").read_text()
+    assert "INFO informs" in text and "WARNING warns" in text
 
 
 def test_progress_reports_rarely_but_the_last_state_always(comm):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -73,6 +74,7 @@ def test_runs_that_end_well_are_left_alone(mpirun, tmp_path, body):
 
 
 HOOKED = """
+import subprocess
 import sys
 sys.excepthook = lambda *error: sys.stderr.write(f"my own hook: {error[1]}\\n")
 """ + GOES_ON.format("if comm.rank == 1: raise ValueError('of one rank')")
@@ -107,3 +109,11 @@ def test_one_process_keeps_its_hooks(tmp_path):
 @pytest.mark.parametrize(("code", "number"), [(None, 0), (0, 0), (3, 3), (True, 1), ("no", 1), (2.0, 1)])
 def test_exit_codes_are_those_of_python(code, number):
     assert exit_code(code) == number
+
+
+def test_a_rank_that_breaks_out_is_ended_by_the_launcher_s_time_out(tmp_path):
+    """Nobody can tell a ``break`` on one rank from work: the time-out is what there is."""
+    (tmp_path / "script.py").write_text(GOES_ON.format("if comm.rank == 1: comm.recv(source=0)"))
+    command = [sys.executable, "-m", "dfpde", "mpirun", "-n", "2", "--timeout", "8", str(tmp_path / "script.py")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert result.returncode != 0 and "8 seconds" in result.stderr
