@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
 from .errors import ShapeError
@@ -38,8 +39,11 @@ class Differentiable(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Field:
+class Field(NDArrayOperatorsMixin):
     """u = Φ(θ) at points x: lazy values and derivatives (read-only arrays), and a function of space.
+
+    In arithmetic, in NumPy's functions and in comparisons (``u - u**3``, ``np.exp(u)``, ``u > 0``) a field is its
+    `value`, and the result an array; ``u[i]`` is component i of a system.
 
     Attributes
     ----------
@@ -55,6 +59,7 @@ class Field:
     _asked: dict[Alpha, None] = field(default_factory=dict, repr=False)
 
     __repr__ = represent
+    __hash__ = object.__hash__  # by identity; == compares values, as NumPy does
 
     @classmethod
     def evaluated(cls, ansatz: Differentiable, theta: Array, x: Array, alphas: Sequence[Alpha]) -> Field:
@@ -135,6 +140,19 @@ class Field:
         if self.ansatz.one_pass:
             return self._partials([alpha])[0]
         return self._keep(alpha, lambda: self.ansatz.derivative(self.theta, self.x, alpha))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        values = self.value
+        return np.array(values, dtype) if copy else np.asarray(values, dtype)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if any(isinstance(out, Field) for out in kwargs.get("out", ())):
+            return NotImplemented  # a field is not written to
+        return getattr(ufunc, method)(*(u.value if isinstance(u, Field) else u for u in inputs), **kwargs)
+
+    def __getitem__(self, index: Any) -> Array:
+        found: Array = self.value[index]
+        return found
 
     def __call__(self, x: Array) -> Array:
         """u at other points x (dim, *M): shape (*shape, *M), so that ``basis.project(u)`` of scikit-fem works."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import MeshError, ParameterError
 from ..parallel.collective import collective_errors, raise_on_all
+from ..parallel.communicator import communicator
 from ..representation import represent
 from . import cells
 from . import check as mesh_check
@@ -64,14 +65,15 @@ class Mesh:
     __repr__ = represent
 
     @classmethod
-    def from_skfem(cls, mesh: skfem.Mesh, comm: MPI.Comm, *, weights: Array | None = None) -> Mesh:
+    def from_skfem(cls, mesh: skfem.Mesh, comm: MPI.Comm | None = None, *, weights: Array | None = None) -> Mesh:
         """Split a scikit-fem mesh that every rank holds.
 
         Parameters
         ----------
         mesh : skfem.Mesh
             The same mesh on all ranks; lines, triangles, quadrilaterals, tetrahedra, hexahedra of any order.
-        comm : MPI.Comm
+        comm : MPI.Comm, optional
+            May be left out in a job of one process.
         weights : ndarray, optional
             Cost of each cell, (cells,); equal by default.
 
@@ -81,6 +83,7 @@ class Mesh:
             On all ranks, if a coordinate is not finite, or a cell has zero volume or is folded.
             (scikit-fem's own ``is_valid`` accepts these.)
         """
+        comm = communicator(comm)
         with collective_errors(comm):
             kind = type(mesh).__bases__[-1] if hasattr(type(mesh), "periodic") else type(mesh)  # discontinuous meshes
             whole = RawMesh(mesh.doflocs, cells.nodes(mesh), cell_type_of(kind), {}, dict(mesh.subdomains or {}))
@@ -92,7 +95,12 @@ class Mesh:
 
 
 def read_mesh(
-    path: str | Path, comm: MPI.Comm, *, dim: int | None = None, repair: bool = False, weights: Array | None = None
+    path: str | Path,
+    comm: MPI.Comm | None = None,
+    *,
+    dim: int | None = None,
+    repair: bool = False,
+    weights: Array | None = None,
 ) -> Mesh:
     """Read a mesh file on rank 0, check it, and scatter its cells in contiguous blocks.
 
@@ -107,7 +115,8 @@ def read_mesh(
     Parameters
     ----------
     path : str or Path
-    comm : MPI.Comm
+    comm : MPI.Comm, optional
+        May be left out in a job of one process.
     dim : int, optional
         Dimension the mesh must have; by default that of its highest-dimensional cells.
     repair : bool
@@ -129,6 +138,7 @@ def read_mesh(
     DfpdeWarning
         On rank 0: what was mended; names in the file that were not read.
     """
+    comm = communicator(comm)
     raw: Any = None
     cuts: Any = None
     facets: dict[str | None, Ids] = {}

@@ -1,12 +1,12 @@
 """Quadratures distributed over ranks: the discrete L² space everything else lives in.
 
-    ∫ g dx ≈ Σ_k w_k g(x_k),        ⟨u, v⟩ = Σ_k w_k Re(conj u(x_k) · v(x_k)),        ‖u‖ = ⟨u, u⟩^½
+∫ g dx ≈ Σ_k w_k g(x_k),        ⟨u, v⟩ = Σ_k w_k Re(conj u(x_k) · v(x_k)),        ‖u‖ = ⟨u, u⟩^½
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,14 @@ import skfem
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from ..errors import NonFiniteError, ParameterError, QuadratureError, ShapeError
+from ..errors import NonFiniteError, ParameterError, ShapeError
 from ..parallel.collective import collective_errors, raise_on_all
+from ..parallel.communicator import communicator
 from ..representation import represent
 from . import cells, grids
 from .grids import Bounds
 from .mesh import Mesh, blocks
+from .points import Share, check_local, check_ranks, frozen, own_block
 
 Array = NDArray[np.float64]
 
@@ -33,14 +35,18 @@ class Quadrature:
     Parameters
     ----------
     x : ndarray
-        This rank's points, (dim, N).
+        This rank's points, (dim, N); with `replicated` all points.
     w : ndarray
         Their weights, (N,), non-negative: a negative weight would make ‖u‖² negative for some u.
-    comm : MPI.Comm
+    comm : MPI.Comm, optional
+        May be left out in a job of one process.
     offset : int
         Number of this rank's first point among all points; counted over the ranks when negative (the default).
     normals : ndarray, optional
         Unit outward normals, (dim, N), of a boundary quadrature.
+    replicated : bool
+        False: each rank brings points of its own.  True: all ranks bring the same points, and each keeps a contiguous
+        block of them.
 
     Attributes
     ----------
@@ -52,32 +58,40 @@ class Quadrature:
     Raises
     ------
     ShapeError, NonFiniteError, QuadratureError
-        On all ranks, if shapes or dimensions disagree, a number is not finite, a weight is negative, or all are zero.
+        On all ranks, if shapes or dimensions disagree, a number is not finite, a weight is negative, or all are zero;
+        if all ranks bring the same points and `replicated` is False.
+    ReplicationError
+        On all ranks, if `replicated` points are not the same on all ranks.
+    ParameterError
+        No communicator in a job of several processes.
     """
 
     x: Array
     w: Array
-    comm: MPI.Comm
+    comm: MPI.Comm = None  # type: ignore[assignment]  # becomes a communicator in __post_init__
     offset: int = -1
     normals: Array | None = None
+    replicated: InitVar[bool] = False
     size: int = field(init=False)
     measure: float = field(init=False)
 
     __repr__ = represent
 
-    def __post_init__(self) -> None:
-        with collective_errors(self.comm):
-            points, weights = _frozen("x", self.x, 2), _frozen("w", self.w, 1)
-            normals = None if self.normals is None else _frozen("normals", self.normals, 2)
-            _check_local(points, weights, normals)
-        mine = (points.shape[0], weights.size, float(np.sum(weights)), normals is not None)
-        ranks = self.comm.allgather(mine)
-        with collective_errors(self.comm):
-            _check_ranks(ranks)
-        offset = sum(n for _, n, _, _ in ranks[: self.comm.rank]) if self.offset < 0 else self.offset
-        derived = {"x": points, "w": weights, "normals": normals, "offset": offset}
-        derived["size"] = sum(n for _, n, _, _ in ranks)
-        derived["measure"] = float(sum(total for _, _, total, _ in ranks))
+    def __post_init__(self, replicated: bool) -> None:
+        comm = communicator(self.comm)
+        with collective_errors(comm):
+            points, weights = frozen("x", self.x, 2), frozen("w", self.w, 1)
+            normals = None if self.normals is None else frozen("normals", self.normals, 2)
+            check_local(points, weights, normals)
+        if replicated:
+            points, weights, normals = own_block(points, weights, normals, comm)
+        shares = comm.allgather(Share.of(points, weights, normals))
+        with collective_errors(comm):
+            check_ranks(shares)
+        offset = sum(share.n for share in shares[: comm.rank]) if self.offset < 0 else self.offset
+        derived = {"x": points, "w": weights, "normals": normals, "offset": offset, "comm": comm}
+        derived["size"] = sum(share.n for share in shares)
+        derived["measure"] = float(sum(share.weight for share in shares))
         for name, value in derived.items():
             object.__setattr__(self, name, value)
 
@@ -173,7 +187,7 @@ class Quadrature:
         order : int
             Polynomial degree.
         comm : MPI.Comm, optional
-            Needed with a scikit-fem mesh.
+            Of a scikit-fem mesh; may be left out in a job of one process.
         subdomain : str, optional
             Only the cells of this named subdomain.
 
@@ -216,7 +230,7 @@ class Quadrature:
         return cls(x, w, mesh.comm, normals=normals)
 
     @classmethod
-    def from_basis(cls, basis: Any, comm: MPI.Comm, *, split: bool = True) -> Quadrature:
+    def from_basis(cls, basis: Any, comm: MPI.Comm | None = None, *, split: bool = True) -> Quadrature:
         """Points and weights of a scikit-fem basis, flattened cell by cell: (cells, Q) → cells · Q.
 
         Parameters
@@ -227,6 +241,7 @@ class Quadrature:
             True: every rank holds the same basis, and takes its block of the cells.  False: every rank brings
             the basis of its own cells.
         """
+        comm = communicator(comm)
         with collective_errors(comm):
             weights = basis.dx
             cuts = blocks(len(weights), comm.size)
@@ -237,7 +252,7 @@ class Quadrature:
         return cls(x.reshape(len(x), -1), weights[mine].ravel(), comm, normals=flat)
 
     @classmethod
-    def periodic(cls, bounds: Bounds, n: int | Sequence[int], comm: MPI.Comm) -> Quadrature:
+    def periodic(cls, bounds: Bounds, n: int | Sequence[int], comm: MPI.Comm | None = None) -> Quadrature:
         """Trapezoidal rule on a periodic interval or box: x = a + (b − a) k / n, k = 0 … n − 1, equal weights.
 
         Exact for trigonometric polynomials of degree < n in each direction; spectral for smooth periodic g.
@@ -248,12 +263,13 @@ class Quadrature:
         n : int or sequence of int
             Points in each direction.
         """
+        comm = communicator(comm)
         with collective_errors(comm):
             x, w = grids.periodic(bounds, n, comm.rank, comm.size)
         return cls(x, w, comm)
 
     @classmethod
-    def gauss(cls, bounds: Bounds, cells: int | Sequence[int], order: int, comm: MPI.Comm) -> Quadrature:
+    def gauss(cls, bounds: Bounds, cells: int | Sequence[int], order: int, comm: MPI.Comm | None = None) -> Quadrature:
         """Gauss–Legendre rule on equal cells of an interval or box, exact for degree `order` in each direction.
 
         Parameters
@@ -264,50 +280,10 @@ class Quadrature:
         order : int
             Polynomial degree; max(2, order // 2 + 1) points per cell and direction.
         """
+        comm = communicator(comm)
         with collective_errors(comm):
             x, w = grids.gauss(bounds, cells, order, comm.rank, comm.size)
         return cls(x, w, comm)
-
-
-# -- checks --------------------------------------------------------------------------------------------------
-def _frozen(name: str, array: Any, ndim: int) -> Array:
-    """Read-only float64 C-contiguous view (a copy only if needed)."""
-    given = np.asarray(array)
-    if given.ndim != ndim or given.dtype.kind not in "fiu":
-        expected = "(dim, N)" if ndim == 2 else "(N,)"
-        raise ShapeError(f"{name} has shape {given.shape} and type {given.dtype}", f"give real numbers {expected}")
-    view = np.ascontiguousarray(given, dtype=np.float64).view()
-    view.flags.writeable = False
-    return view
-
-
-def _check_local(x: Array, w: Array, normals: Array | None) -> None:
-    if x.shape[1] != w.size or x.shape[0] == 0 or (normals is not None and normals.shape != x.shape):
-        also = "" if normals is None else f", normals {normals.shape}"
-        raise ShapeError(f"points {x.shape}, weights {w.shape}{also}", "give x (dim, N), w (N,), normals (dim, N)")
-    for name, array in (("x", x), ("w", w), ("normals", normals)):
-        if array is not None and not np.all(np.isfinite(array)):
-            bad = np.flatnonzero(~np.isfinite(array).reshape(-1, w.size).all(axis=0))
-            what = f"{name} is not finite at {bad.size} points, first {bad[:5].tolist()}"
-            raise NonFiniteError(what, "look where these points come from")
-    if np.any(w < 0):
-        bad = np.flatnonzero(w < 0)
-        raise QuadratureError(
-            f"{bad.size} of {w.size} weights are negative, first at points {bad[:5].tolist()}: {w[bad[0]]:.3g}",
-            "use a rule with positive weights; with a negative one ‖u‖² can be negative",
-        )
-
-
-def _check_ranks(ranks: list[tuple[int, int, float, bool]]) -> None:
-    if len({(dim, normals) for dim, _, _, normals in ranks}) > 1:
-        dims = [dim for dim, _, _, _ in ranks]
-        raise QuadratureError(
-            f"ranks disagree: dimensions {dims}, normals {[normals for *_, normals in ranks]}",
-            "give x of shape (dim, 0) on ranks without points, and normals on all ranks or none",
-        )
-    if not 0 < sum(total for _, _, total, _ in ranks) < np.inf:
-        points = sum(n for _, n, _, _ in ranks)
-        raise QuadratureError(f"the weights of {points} points sum to zero or overflow", "check mesh and boundary name")
 
 
 # -- points --------------------------------------------------------------------------------------------------
@@ -317,8 +293,6 @@ def _distributed(mesh: Mesh | skfem.Mesh, comm: MPI.Comm | None) -> Mesh:
             what = f"a mesh split over {mesh.comm.size} ranks, a communicator of {comm.size}"
             raise ParameterError(what, "leave comm out: the mesh has its own")
         return mesh
-    if comm is None:
-        raise ParameterError("a scikit-fem mesh without a communicator", "pass comm=MPI.COMM_WORLD (or COMM_SELF)")
     return Mesh.from_skfem(mesh, comm)
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..errors import CheckpointError
 from ..evolution.state import State, Statistics
 from ..parallel.collective import collective_errors
+from ..parallel.communicator import communicator
 from ..problem import Problem
 from .files import replace
 
@@ -30,7 +31,9 @@ VERSION = 2
 Arrays = dict[str, NDArray[Any]]
 
 
-def save(path: str | os.PathLike[str], state: State, comm: MPI.Comm, *, problem: Problem | None = None) -> None:
+def save(
+    path: str | os.PathLike[str], state: State, comm: MPI.Comm | None = None, *, problem: Problem | None = None
+) -> None:
     """Write a state, atomically, by rank 0; collective.
 
     Parameters
@@ -39,7 +42,8 @@ def save(path: str | os.PathLike[str], state: State, comm: MPI.Comm, *, problem:
         File, for example ``out/run.npz``; replaced if it exists.
     state : State
         The same on all ranks.
-    comm : MPI.Comm
+    comm : MPI.Comm, optional
+        May be left out in a job of one process.
     problem : Problem, optional
         Its ansatz is noted in the file, and compared by `load`.
 
@@ -49,19 +53,21 @@ def save(path: str | os.PathLike[str], state: State, comm: MPI.Comm, *, problem:
         On all ranks: the file cannot be written (an earlier one is untouched), or a field of the state has a type
         that cannot be kept.
     """
+    comm = communicator(comm)
     with collective_errors(comm):
         if comm.rank == 0:
             content = _pack(state, problem)
             replace(Path(path), lambda beside: beside.write_bytes(content))
 
 
-def load(path: str | os.PathLike[str], comm: MPI.Comm, *, problem: Problem | None = None) -> State:
+def load(path: str | os.PathLike[str], comm: MPI.Comm | None = None, *, problem: Problem | None = None) -> State:
     """Read a state, bit for bit what `save` was given; rank 0 reads, all ranks get it.  Any number of ranks will do.
 
     Parameters
     ----------
     path : path
-    comm : MPI.Comm
+    comm : MPI.Comm, optional
+        May be left out in a job of one process.
     problem : Problem, optional
         Refuse a state that belongs to another ansatz.
 
@@ -71,6 +77,7 @@ def load(path: str | os.PathLike[str], comm: MPI.Comm, *, problem: Problem | Non
         On all ranks: no such file, not a checkpoint, truncated, damaged (checksum), of another version, or of
         another ansatz.
     """
+    comm = communicator(comm)
     content = b""
     with collective_errors(comm):
         if comm.rank == 0:

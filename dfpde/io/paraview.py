@@ -19,7 +19,7 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from ..domain.mesh import Mesh
-from ..errors import CheckpointError, ParameterError
+from ..errors import CheckpointError
 from ..parallel.collective import collective_errors
 from ..representation import represent
 from .files import append, replace
@@ -41,7 +41,7 @@ class ParaViewWriter:
     mesh : Mesh or skfem.Mesh
         A scikit-fem mesh must be the same on all ranks; its cells are split over them.
     comm : MPI.Comm, optional
-        Needed with a scikit-fem mesh.
+        Of a scikit-fem mesh; may be left out in a job of one process.
     refine : int
         Uniform refinements of the cells for a smoother picture of fields that are not linear on them.
     keep_until : float or None
@@ -53,7 +53,7 @@ class ParaViewWriter:
     CheckpointError
         On all ranks: the series to be continued cannot be read.
     ParameterError
-        On all ranks: a mesh without communicator.
+        A scikit-fem mesh without communicator in a job of several processes.
 
     Examples
     --------
@@ -74,8 +74,6 @@ class ParaViewWriter:
         keep_until: float | None = None,
     ) -> None:
         if not isinstance(mesh, Mesh):
-            if comm is None:
-                raise ParameterError("a scikit-fem mesh without a communicator", "pass comm=MPI.COMM_WORLD")
             mesh = Mesh.from_skfem(mesh, comm)
         self.comm = mesh.comm
         self.path = Path(path).with_suffix(".pvd") if Path(path).suffix == ".pvd" else Path(f"{os.fspath(path)}.pvd")

@@ -18,6 +18,7 @@ from mpi4py import MPI
 from ..errors import CheckpointError
 from ..evolution.state import State
 from ..parallel.collective import collective_errors
+from ..parallel.communicator import communicator
 
 BAR = 24  # characters
 TERMINAL, LOG = 0.1, 10.0  # seconds between reports
@@ -28,7 +29,7 @@ SHRUNK = 0.5  # "steps are shrinking" when dt is below this share of what it was
 def progress(
     states: Iterable[State],
     until: float,
-    comm: MPI.Comm,
+    comm: MPI.Comm | None = None,
     stream: TextIO | None = None,
     *,
     every: float | None = None,
@@ -45,7 +46,8 @@ def progress(
         For example ``evolve(problem, start, until=until, ...)``.
     until : float
         Final time.
-    comm : MPI.Comm
+    comm : MPI.Comm, optional
+        May be left out in a job of one process.
     stream : text stream, optional
         Standard error by default.  On a terminal one line with a bar is rewritten, by tqdm where it is installed;
         elsewhere lines are added.  In a notebook tqdm shows its bar.
@@ -59,6 +61,7 @@ def progress(
     >>> for state in progress(evolve(problem, start, until=1.0, ...), 1.0, comm):   # doctest: +SKIP
     ...     pass
     """
+    comm = communicator(comm)
     if comm.rank != 0:
         yield from states
         return

@@ -16,7 +16,7 @@ from small_meshes import DEGREE, KINDS, cube, monomials, sides
 from dfpde.domain import cells
 from dfpde.domain.mesh import Mesh, blocks
 from dfpde.domain.quadrature import Quadrature
-from dfpde.errors import MeshError, NonFiniteError, ParameterError, QuadratureError, ShapeError
+from dfpde.errors import MeshError, NonFiniteError, ParameterError, QuadratureError, ReplicationError, ShapeError
 
 SELF = MPI.COMM_SELF
 EPS = np.finfo(float).eps
@@ -227,7 +227,8 @@ def test_basis_gives_its_own_points(comm: MPI.Comm) -> None:
     values = np.asarray(basis.interpolate(nodal))
     mine = values[blocks(len(values), comm.size)[comm.rank] : blocks(len(values), comm.size)[comm.rank + 1]]
     assert split.norm(mine.ravel()) ** 2 == pytest.approx(nodal @ mass @ nodal, rel=1e-13)
-    whole = Quadrature.from_basis(basis, comm, split=False)  # every rank's own cells
+    moved = skfem.Basis(cube("quad", 3).translated((float(comm.rank), 0.0)), skfem.ElementQuad2())
+    whole = Quadrature.from_basis(moved, comm, split=False)  # every rank's own cells
     assert whole.measure == pytest.approx(comm.size, rel=1e-13)
 
 
@@ -300,8 +301,6 @@ def test_unknown_names_list_the_known(comm: MPI.Comm) -> None:
         Quadrature.boundary(mesh, "lid", 2)
     with pytest.raises(ParameterError, match=r"no subdomain 'fluid'.*\n.*none"):
         Quadrature.from_mesh(mesh, 2, subdomain="fluid")
-    with pytest.raises(ParameterError, match="communicator"):
-        Quadrature.from_mesh(cube("triangle"), 2)
 
 
 @pytest.mark.parametrize("bounds", [(1, 0), (0, 0), (0, np.nan), (0, 1, 2), [(0, 1), (1, 0)]])
@@ -326,3 +325,49 @@ def test_points_cannot_be_overwritten() -> None:
 def test_wedges_are_refused() -> None:
     with pytest.raises(MeshError, match="MeshWedge1"):
         Quadrature.from_mesh(skfem.MeshWedge1(), 2, SELF)
+
+
+# -- replicated points, and no communicator ------------------------------------------------------------------
+@pytest.mark.mpi
+def test_replicated_points_are_split(comm: MPI.Comm) -> None:
+    rng = np.random.default_rng(3)
+    x, w = rng.uniform(size=(2, 7)), rng.uniform(size=7)
+    normals = np.tile([[0.6], [0.8]], 7)
+    whole = Quadrature(x, w, SELF, normals=normals)
+    split = Quadrature(x, w, comm, normals=normals, replicated=True)
+    assert split.size == 7 and split.n in (7 // comm.size, 7 // comm.size + 1)
+    assert split.measure == pytest.approx(whole.measure, rel=4 * EPS)
+    assert split.integrate(split.x) == pytest.approx(whole.integrate(x), rel=4 * EPS)
+    np.testing.assert_array_equal(np.concatenate(comm.allgather(split.x), axis=1), x)
+    assert split.offset == sum(comm.allgather(split.n)[: comm.rank])
+    own = Quadrature(split.x, split.w, comm)  # each rank's own: the default
+    assert own.measure == split.measure and own.n == split.n
+
+
+@pytest.mark.mpi
+def test_the_same_points_on_all_ranks_are_refused_unless_replicated(comm: MPI.Comm) -> None:
+    if comm.size == 1:
+        assert Quadrature(np.zeros((1, 3)), np.ones(3), comm).measure == 3
+        return
+    with pytest.raises(QuadratureError, match=rf"all {comm.size} ranks bring the same 3 points.*(\n.*)replicated=True"):
+        Quadrature(np.zeros((1, 3)), np.ones(3), comm)
+    with pytest.raises(ReplicationError, match="x is not the same on all ranks"):
+        Quadrature(np.full((1, 3), float(comm.rank)), np.ones(3), comm, replicated=True)
+    assert Quadrature(np.full((1, 3), float(comm.rank)), np.ones(3), comm).measure == 3 * comm.size
+
+
+@pytest.mark.mpi
+def test_the_communicator_may_be_left_out_in_a_job_of_one_process(comm: MPI.Comm) -> None:
+    makers = {
+        "points": lambda: Quadrature(np.array([[0.0, 1.0]]), np.ones(2)),
+        "periodic": lambda: Quadrature.periodic((-1, 1), 2),
+        "gauss": lambda: Quadrature.gauss((-1, 1), 1, 3),
+        "mesh": lambda: Quadrature.from_mesh(cube("line"), 2),
+        "basis": lambda: Quadrature.from_basis(skfem.Basis(cube("line"), skfem.ElementLineP1())),
+    }
+    for make in makers.values():
+        if comm.size == 1:
+            assert make().comm.size == 1
+        else:
+            with pytest.raises(ParameterError, match=rf"job of {comm.size} processes"):
+                make()

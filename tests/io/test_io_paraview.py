@@ -131,8 +131,9 @@ def test_errors_are_raised_on_all_ranks(comm, shared_tmp_path):
         ParaViewWriter(shared_tmp_path / "run", mesh, comm).write(0.0, u=lambda x: 1j * x[0], u_re=linear)
     with pytest.raises(ShapeError, match=r"u has shape \(3,\)"):
         ParaViewWriter(shared_tmp_path / "run", mesh, comm).write(0.0, u=np.zeros(3))
-    with pytest.raises(ParameterError, match="communicator"):
-        ParaViewWriter(shared_tmp_path / "run", mesh)
+    if comm.size > 1:
+        with pytest.raises(ParameterError, match="communicator"):
+            ParaViewWriter(shared_tmp_path / "run", mesh)
 
 
 @pytest.mark.mpi

@@ -206,7 +206,7 @@ def test_complex_systems_by_chunks_keep_the_order_of_rows(comm):
     """Rows (component, point, Re/Im) of a chunked tangent equal those of the stored one."""
     ansatz = df.Stack(df.WavePackets(2, 2), df.WavePackets(2, 1))
     rng = np.random.default_rng(5)
-    q = df.Quadrature(rng.standard_normal((2, 11)), rng.random(11), comm)
+    q = df.Quadrature(rng.standard_normal((2, 11)), rng.random(11), comm, replicated=True)
     theta = rng.standard_normal(ansatz.size)
     f = lambda t, x, u: 1j * u.value  # noqa: E731
     stored = df.Problem(ansatz, q, f).tangent(theta)

@@ -55,7 +55,7 @@ import numpy as np
 from mpi4py import MPI
 import dfpde as df
 comm = MPI.COMM_WORLD
-df.Quadrature(np.zeros((1, 1)), np.ones(1), comm)
+df.Quadrature(np.full((1, 1), comm.rank), np.ones(1), comm)
 {}
 comm.barrier()
 """

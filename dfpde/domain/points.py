@@ -1,0 +1,108 @@
+"""What points and weights must be before they are a quadrature: on one rank, and all ranks together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from ..errors import NonFiniteError, QuadratureError, ShapeError
+from ..parallel.replicated import same_on_all_ranks
+from .mesh import blocks
+
+Array = NDArray[np.float64]
+
+
+def frozen(name: str, array: Any, ndim: int) -> Array:
+    """Read-only float64 C-contiguous view (a copy only if needed)."""
+    given = np.asarray(array)
+    if given.ndim != ndim or given.dtype.kind not in "fiu":
+        expected = "(dim, N)" if ndim == 2 else "(N,)"
+        raise ShapeError(f"{name} has shape {given.shape} and type {given.dtype}", f"give real numbers {expected}")
+    view = np.ascontiguousarray(given, dtype=np.float64).view()
+    view.flags.writeable = False
+    return view
+
+
+def check_local(x: Array, w: Array, normals: Array | None) -> None:
+    """Shapes, finite numbers and non-negative weights."""
+    if x.shape[1] != w.size or x.shape[0] == 0 or (normals is not None and normals.shape != x.shape):
+        also = "" if normals is None else f", normals {normals.shape}"
+        raise ShapeError(f"points {x.shape}, weights {w.shape}{also}", "give x (dim, N), w (N,), normals (dim, N)")
+    for name, array in (("x", x), ("w", w), ("normals", normals)):
+        if array is not None and not np.all(np.isfinite(array)):
+            bad = np.flatnonzero(~np.isfinite(array).reshape(-1, w.size).all(axis=0))
+            what = f"{name} is not finite at {bad.size} points, first {bad[:5].tolist()}"
+            raise NonFiniteError(what, "look where these points come from")
+    if np.any(w < 0):
+        bad = np.flatnonzero(w < 0)
+        raise QuadratureError(
+            f"{bad.size} of {w.size} weights are negative, first at points {bad[:5].tolist()}: {w[bad[0]]:.3g}",
+            "use a rule with positive weights; with a negative one ‖u‖² can be negative",
+        )
+
+
+class Share(NamedTuple):
+    """What the ranks compare of their points.
+
+    Attributes
+    ----------
+    dim, n : int
+        Space dimension and number of points.
+    weight : float
+        Sum of the weights.
+    normals : bool
+        Whether there are normals.
+    marks : tuple of float
+        First and last point, sums of coordinates and squared coordinates: equal for equal points.
+    """
+
+    dim: int
+    n: int
+    weight: float
+    normals: bool
+    marks: tuple[float, ...]
+
+    @classmethod
+    def of(cls, x: Array, w: Array, normals: Array | None) -> Share:
+        """One rank's share."""
+        ends = x[:, [0, -1]].ravel() if w.size else np.zeros(0)
+        marks = (*ends.tolist(), float(np.sum(x)), float(np.vdot(x, x)))
+        return cls(x.shape[0], w.size, float(np.sum(w)), normals is not None, marks)
+
+
+def check_ranks(shares: Sequence[Share]) -> None:
+    """Shares that make one quadrature."""
+    if len({(share.dim, share.normals) for share in shares}) > 1:
+        dims, normals = [share.dim for share in shares], [share.normals for share in shares]
+        raise QuadratureError(
+            f"ranks disagree: dimensions {dims}, normals {normals}",
+            "give x of shape (dim, 0) on ranks without points, and normals on all ranks or none",
+        )
+    points = sum(share.n for share in shares)
+    if not 0 < sum(share.weight for share in shares) < np.inf:
+        raise QuadratureError(f"the weights of {points} points sum to zero or overflow", "check mesh and boundary name")
+    if len(shares) > 1 and all(share == shares[0] for share in shares):
+        raise QuadratureError(
+            f"all {len(shares)} ranks bring the same {shares[0].n} points: each would count {len(shares)} times",
+            "Quadrature(x, w, comm, replicated=True), which splits them, or on each rank its own points",
+        )
+
+
+def own_block(x: Array, w: Array, normals: Array | None, comm: MPI.Comm) -> tuple[Array, Array, Array | None]:
+    """This rank's contiguous block of points that all ranks hold; collective.
+
+    Raises
+    ------
+    ReplicationError
+        They do not hold the same.
+    """
+    same_on_all_ranks(comm, x=x, w=w, normals=normals)
+    cuts = blocks(w.size, comm.size)
+    mine = slice(cuts[comm.rank], cuts[comm.rank + 1])
+    return (
+        np.ascontiguousarray(x[:, mine]), w[mine], None if normals is None else np.ascontiguousarray(normals[:, mine]),
+    )  # fmt: skip
