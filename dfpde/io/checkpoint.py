@@ -1,7 +1,7 @@
 """Checkpoints: a State on disk, bit for bit.
 
-A NumPy .npz archive: `header` (JSON: format version, scalars, what the arrays are, SHA-256 of everything) and one
-entry for each array.  Whatever fields `State` has are kept.
+A NumPy .npz archive: `header` (JSON: format version, scalars, what the arrays are, what the state belongs to, SHA-256
+of everything) and one uncompressed entry for each array.  Whatever fields `State` has are kept.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import hashlib
 import io
 import json
 import os
+import stat
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,47 +22,71 @@ from numpy.typing import NDArray
 
 from ..errors import CheckpointError
 from ..evolution.state import State, Statistics
+from ..model import Model
 from ..parallel.collective import collective_errors
 from ..parallel.communicator import communicator
-from ..problem import Problem
+from ..parallel.replicated import same_on_all_ranks
 from .files import replace
+from .identity import different, identity
 
 FORMAT = "dfpde checkpoint"
-VERSION = 2
+VERSION = 3
 
 Arrays = dict[str, NDArray[Any]]
 
 
 def save(
-    path: str | os.PathLike[str], state: State, comm: MPI.Comm | None = None, *, problem: Problem | None = None
+    path: str | os.PathLike[str],
+    state: State,
+    comm: MPI.Comm | None = None,
+    *,
+    problem: Model | None = None,
+    label: str | None = None,
+    **methods: Any,
 ) -> None:
     """Write a state, atomically, by rank 0; collective.
 
     Parameters
     ----------
     path : path
-        File, for example ``out/run.npz``; replaced if it exists.
+        File, for example ``out/run.npz``; replaced if it exists.  Of a symbolic link the target is replaced.
     state : State
         The same on all ranks.
     comm : MPI.Comm, optional
         May be left out in a job of one process.
-    problem : Problem, optional
-        Its ansatz is noted in the file, and compared by `load`.
+    problem : Problem or fem.SemiDiscrete, optional
+        Its ansatz with all constants, conditions, scale, points and weights are noted, and compared by `load`.
+    label : str, optional
+        What the equation is, which no program can see in a function: "Burgers, nu = 0.01".
+    **methods
+        What else is to be noted and compared, by the names that `evolve` has for it: regularization, controller,
+        integrator, solver.
 
     Raises
     ------
     CheckpointError
         On all ranks: the file cannot be written (an earlier one is untouched), or a field of the state has a type
         that cannot be kept.
+    ReplicationError
+        The ranks hold different states.
     """
     comm = communicator(comm)
+    same_on_all_ranks(comm, state=state)
+    belongs = identity(problem, label, methods)
     with collective_errors(comm):
         if comm.rank == 0:
-            content = _pack(state, problem)
+            content = _pack(state, belongs)
             replace(Path(path), lambda beside: beside.write_bytes(content))
 
 
-def load(path: str | os.PathLike[str], comm: MPI.Comm | None = None, *, problem: Problem | None = None) -> State:
+def load(
+    path: str | os.PathLike[str],
+    comm: MPI.Comm | None = None,
+    *,
+    problem: Model | None = None,
+    label: str | None = None,
+    **methods: Any,
+) -> State:
     """Read a state, bit for bit what `save` was given; rank 0 reads, all ranks get it.  Any number of ranks will do.
 
     Parameters
@@ -68,34 +94,51 @@ def load(path: str | os.PathLike[str], comm: MPI.Comm | None = None, *, problem:
     path : path
     comm : MPI.Comm, optional
         May be left out in a job of one process.
-    problem : Problem, optional
-        Refuse a state that belongs to another ansatz.
+    problem, label, **methods
+        Refuse a state that was saved with others; what is not given, or was not given to `save`, is not compared.
 
     Raises
     ------
     CheckpointError
         On all ranks: no such file, not a checkpoint, truncated, damaged (checksum), of another version, or of
-        another ansatz.
+        another problem, label or method; the message names the first difference.
     """
+    comm = communicator(comm)
     comm = communicator(comm)
     content = b""
     with collective_errors(comm):
         if comm.rank == 0:
-            try:
-                content = Path(path).read_bytes()
-            except OSError as error:
-                raise CheckpointError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
+            content = _read(Path(path))
     content = comm.bcast(content, root=0)
+    here = identity(problem, label, methods)
     with collective_errors(comm):
-        return _unpack(content, os.fspath(path), problem)
+        state, belongs = _unpack(content, os.fspath(path))
+        for name, noted, given in different(belongs, here)[:1]:
+            raise CheckpointError(
+                f"{path} belongs to another run: {name} is {noted} in the file, {given} here",
+                "the problem and the methods it was saved with"
+                + ("; the scale is in the file's header" if name == "scale" else ""),
+            )
+        return state
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise CheckpointError(f"cannot read {path}: no regular file", "the path of a checkpoint")
+        return path.read_bytes()
+    except OSError as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}", "check the path") from error
 
 
 # -- contents ------------------------------------------------------------------------------------------------
-def _pack(state: State, problem: Problem | None) -> bytes:
+def _pack(state: State, belongs: dict[str, Any]) -> bytes:
     arrays: Arrays = {}
     names = [field.name for field in dataclasses.fields(State)]  # and not those of a `Fitted`
     fields = {name: _encode(getattr(state, name), name, arrays) for name in names}
-    header = {"format": FORMAT, "version": VERSION, "ansatz": _describe(problem), "fields": fields}
+    header = {"format": FORMAT, "version": VERSION, "belongs": belongs, "fields": fields}
     header["sha256"] = _digest(header, arrays)
     buffer = io.BytesIO()
     text = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
@@ -103,10 +146,10 @@ def _pack(state: State, problem: Problem | None) -> bytes:
     return buffer.getvalue()
 
 
-def _unpack(content: bytes, path: str, problem: Problem | None) -> State:
+def _unpack(content: bytes, path: str) -> tuple[State, dict[str, Any]]:
+    """The state, and what it belongs to."""
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            entries = {name: archive[name] for name in archive.files}
+        entries = _entries(content)
         header = json.loads(entries.pop("header").tobytes())
         form, version = header["format"], header["version"]
     except Exception as error:  # a damaged archive makes zipfile and numpy raise almost anything
@@ -121,31 +164,23 @@ def _unpack(content: bytes, path: str, problem: Problem | None) -> State:
     arrays = {name.removeprefix("array_"): array for name, array in entries.items()}
     if header.pop("sha256", None) != _digest(header, arrays):
         raise CheckpointError(f"{path} is damaged: its checksum does not match", "an earlier checkpoint")
-    if problem is not None and header["ansatz"] not in (None, _describe(problem)):
-        raise CheckpointError(
-            f"{path} belongs to the ansatz {header['ansatz']}, not to {_describe(problem)}",
-            "the problem it was saved with",
-        )
-    fields = {name: _decode(value, arrays) for name, value in header["fields"].items()}
-    unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(State)})
-    if unknown:
-        what = f"{path} has fields a State does not know: {', '.join(unknown)}"
-        raise CheckpointError(what, "the dfpde that wrote it")
-    return State(**fields)
+    try:
+        fields = {name: _decode(value, arrays) for name, value in header["fields"].items()}
+        return State(**fields), {**header["belongs"], "texts": dict(header["belongs"]["texts"])}
+    except Exception as error:  # a right checksum of something that is no state: made by hand
+        raise CheckpointError(f"{path} holds no state: {error}", "an earlier checkpoint") from error
 
 
-def _describe(problem: Problem | None) -> dict[str, Any] | None:
-    if problem is None:
-        return None
-    ansatz = problem.ansatz
-    blocks = {name: list(shape) for name, (_, shape) in ansatz.slices().items()}
-    return {
-        "class": type(ansatz).__name__,
-        "parameters": ansatz.size,
-        "dim": ansatz.dim,
-        "shape": list(ansatz.shape),
-        "blocks": blocks,
-    }
+def _entries(content: bytes) -> Arrays:
+    """The arrays of an archive that takes no more memory than its file."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        parts = archive.infolist()
+        if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+            raise ValueError("its entries are compressed")
+        if sum(part.file_size for part in parts) > len(content):
+            raise ValueError("its entries are larger than the file")
+        contents = {part.filename.removesuffix(".npy"): io.BytesIO(archive.read(part)) for part in parts}
+    return {name: np.load(content, allow_pickle=False) for name, content in contents.items()}
 
 
 def _encode(value: Any, name: str, arrays: Arrays) -> Any:
@@ -181,7 +216,7 @@ def _decode(value: Any, arrays: Arrays) -> Any:
         entries = {key: _decode(entry, arrays) for key, entry in content.items()}
         return {"dict": dict, "statistics": Statistics}[kind](**entries)
     items = [_decode(entry, arrays) for entry in content]
-    return tuple(items) if kind == "tuple" else items
+    return {"tuple": tuple, "list": list}[kind](items)
 
 
 def _digest(header: dict[str, Any], arrays: Arrays) -> str:

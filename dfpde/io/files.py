@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +21,9 @@ _REMEDIES = {
     errno.ENOTDIR: "a path whose parents are folders",
     errno.ELOOP: "symbolic links that end somewhere",
 }
+#: Seconds without a write after which what `replace` had begun counts as left by a process that was killed.
+ABANDONED = 60.0
+
 _BESIDE = re.compile(r"\.[^/]*\.\d+\.beside(\.[^./]+)?")  # what `replace` leaves where it is killed
 
 
@@ -35,6 +40,8 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
     beside: Path | None = None
     try:
         target = path.resolve(strict=False)
+        if target.exists() and not target.is_file():
+            raise OSError(errno.EEXIST, "it is no regular file (a folder, device or pipe)")
         beside = target.with_name(f".{target.stem}.{os.getpid()}.beside{target.suffix}")
         target.parent.mkdir(parents=True, exist_ok=True)
         write(beside)
@@ -42,10 +49,13 @@ def replace(path: Path, write: Callable[[Path], object]) -> None:
             os.fsync(written.fileno())
         beside.replace(target)
         _sync_folder(target.parent)
-    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links, before Python 3.13
+        _remove_abandoned(target)
+    except BaseException as error:
         if beside is not None:
             with contextlib.suppress(OSError):
                 beside.unlink()
+        if not isinstance(error, OSError | RuntimeError):  # RuntimeError: a loop of links, before Python 3.13
+            raise
         raise cannot_write(path, error) from error
 
 
@@ -93,6 +103,14 @@ def remove_leftovers(folder: Path) -> list[Path]:
     for path in left:
         path.unlink(missing_ok=True)
     return left
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Delete what killed processes had begun to write in place of this file."""
+    with contextlib.suppress(OSError):
+        for left in target.parent.glob(f".{glob.escape(target.stem)}.*.beside{glob.escape(target.suffix)}"):
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -60,7 +60,7 @@ def same_on_all_ranks(comm: MPI.Comm, *, into: tuple[type, ...] = (), **values: 
 
 
 def describe(*, into: tuple[type, ...] = (), **values: Any) -> dict[str, str]:
-    """Values as texts, by name: ``{"rule": "dfpde...Inertia", "rule.eps": "0.001", ...}``.
+    """Values as texts, by name: ``{"rule": "Inertia", "rule.eps": "0.001", ...}``.
 
     Numbers, strings, None, arrays (by SHA-256), sequences, mappings and dataclasses are looked into, also the public
     attributes of instances of `into`.  Functions, and objects of other classes or with a communicator (they hold the
@@ -113,7 +113,8 @@ def _parts(value: Any, into: tuple[type, ...]) -> dict[str, Any]:
 
 def _name(value: Any) -> str:
     kind = value if hasattr(value, "__qualname__") else type(value)
-    return f"{kind.__module__}.{kind.__qualname__}"
+    name: str = kind.__qualname__  # without the module: a script may be run or imported
+    return name
 
 
 def _number(value: Any) -> str:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import json
+import os
+import re
 import resource
 import signal
+import stat
+import time
+import zipfile
 
 import numpy as np
 import pytest
 from mpi4py import MPI
 
 import dfpde as df
-from dfpde.errors import CheckpointError
+from dfpde.errors import CheckpointError, ReplicationError
 from dfpde.evolution import Statistics
-from dfpde.io import load, save
-from dfpde.io.files import remove_leftovers, replace
+from dfpde.io import checkpoint, load, save
+from dfpde.io.files import ABANDONED, remove_leftovers, replace
 
 SERIAL = MPI.COMM_SELF
 
@@ -130,6 +137,36 @@ def test_a_symbolic_link_stays_and_its_file_is_replaced(tmp_path):
     assert [entry.name for entry in (tmp_path / "disk").iterdir()] == ["real.npz"]
 
 
+def test_devices_and_pipes_stay_what_they_are(tmp_path):
+    pipe = tmp_path / "run.npz"
+    os.mkfifo(pipe)
+    for path in (pipe, "/dev/null", tmp_path):
+        with pytest.raises(CheckpointError, match="no regular file"):
+            save(path, full_state(), SERIAL)
+    assert stat.S_ISFIFO(pipe.stat().st_mode) and stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.npz"]
+
+
+def test_what_a_killed_process_left_goes_with_a_later_save(tmp_path):
+    old, new = tmp_path / ".run.1.beside.npz", tmp_path / ".run.2.beside.npz"
+    for left in (old, new, tmp_path / ".other.1.beside.npz"):
+        left.write_bytes(b"half of it")
+    for left in (old, tmp_path / ".other.1.beside.npz"):
+        os.utime(left, (0, time.time() - 2 * ABANDONED))
+    save(tmp_path / "run.npz", full_state(), SERIAL)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"run.npz", new.name, ".other.1.beside.npz"}
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path):
+    def interrupted(beside):
+        beside.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        replace(tmp_path / "run.npz", interrupted)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_loop_of_symbolic_links_is_named(tmp_path):
     (tmp_path / "a.npz").symlink_to(tmp_path / "b.npz")
     (tmp_path / "b.npz").symlink_to(tmp_path / "a.npz")
@@ -170,8 +207,189 @@ def test_another_ansatz_is_refused(comm, shared_tmp_path):
     path = shared_tmp_path / "run.npz"
     save(path, df.State(0.0, np.ones(6)), comm, problem=advection(comm, 2))
     assert load(path, comm, problem=advection(comm, 2)).theta.size == 6
-    with pytest.raises(CheckpointError, match="belongs to the ansatz"):
+    with pytest.raises(CheckpointError, match=r"ansatz\.n is 2 in the file, 3 here"):
         load(path, comm, problem=advection(comm, 3))
+
+
+def refused(path, given, other, comm=SERIAL) -> str:
+    """Message for a state saved with one lot of arguments and loaded with another; the same lot is accepted."""
+    save(path, df.State(0.0, np.ones(3)), comm, **given)
+    assert load(path, comm, **given).t == 0.0
+    assert load(path, comm).t == 0.0
+    with pytest.raises(CheckpointError) as caught:
+        load(path, comm, **other)
+    assert caught.value.collective
+    return str(caught.value)
+
+
+def problem_of(ansatz, points=None, comm=SERIAL, **choices):
+    points = df.Quadrature.periodic((-1.0, 1.0), 40, comm) if points is None else points
+    return df.Problem(ansatz, points, lambda t, x, u: -df.dx(u), **choices)
+
+
+def waves(period=2.0):
+    return df.PeriodicGaussianMixture.isotropic((period,), 3)
+
+
+def network(**choices):
+    return df.Network(1, (4, 4), **choices)
+
+
+def frozen(width):
+    mixture = df.GaussianMixture.isotropic(1, 2)
+    theta = mixture.pack(amplitudes=1.0, centers=[[0.0], [1.0]], scales=width)
+    return df.ansatz.Frozen(mixture, theta, names=("scales",))
+
+
+def nudged(comm, part):
+    """The points of `problem_of` with one of the last rank's points or weights changed by 1e-6."""
+    q = df.Quadrature.periodic((-1.0, 1.0), 40, comm)
+    change = 1e-6 * (np.arange(q.n) == 3) * (comm.rank == comm.size - 1)
+    return df.Quadrature(q.x + (part == "x") * change, q.w + (part == "w") * change, comm)
+
+
+OTHERS = {
+    "period": (waves(), waves(2.5), r"ansatz\.periods\[0\] is 2 in the file, 2\.5 here"),
+    "class": (waves(), df.GaussianMixture.isotropic(1, 3), "ansatz is PeriodicGaussianMixture"),
+    "activation": (network(), network(activation=df.ansatz.Sine()), r"ansatz\.activation is Tanh in the file, Sine"),
+    "constant": (frozen(1.0), frozen(2.0), r"ansatz\.constants is float64 of shape \(6,\)"),
+    "part of a sum": (df.Sum(waves(), network()), df.Sum(waves(), network(residual=True)), r"\[1\]\.residual is 0"),
+}
+
+
+@pytest.mark.parametrize(("given", "other", "words"), OTHERS.values(), ids=OTHERS.keys())
+def test_constants_of_the_ansatz_are_compared(tmp_path, given, other, words):
+    message = refused(tmp_path / "run.npz", {"problem": problem_of(given)}, {"problem": problem_of(other)})
+    assert re.search(words, message), message
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda comm: df.Quadrature.periodic((-1.0, 1.0), 41, comm), "points is 40 in 1-D in the file, 41 in 1-D here"),
+        (lambda comm: df.Quadrature.periodic((-1.0, 1.1), 40, comm), "points or weights"),
+        (lambda comm: nudged(comm, "x"), "points or weights"),
+        (lambda comm: nudged(comm, "w"), "points or weights"),
+    ],
+    ids=["number", "interval", "one point", "one weight"],
+)
+def test_points_and_weights_are_compared(comm, shared_tmp_path, make, words):
+    given, other = problem_of(waves(), None, comm), problem_of(waves(), make(comm))
+    assert words in refused(shared_tmp_path / "run.npz", {"problem": given}, {"problem": other}, comm)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("cells", [8, 33])
+def test_points_are_the_same_on_any_number_of_ranks(comm, shared_tmp_path, cells):
+    """Distributed points and all points on each rank have the same sums, in one and in two dimensions."""
+    for dim, bounds in ((1, (-1e-9, 2e-9)), (2, ((-3.0, 5.0), (0.0, 1e3)))):
+        ansatz = df.GaussianMixture.isotropic(dim, 1)
+        path = shared_tmp_path / "run.npz"
+        theta = np.ones(ansatz.size)
+        save(path, df.State(0.0, theta), comm, problem=problem_of(ansatz, df.Quadrature.gauss(bounds, cells, 4, comm)))
+        alone = problem_of(ansatz, df.Quadrature.gauss(bounds, cells, 4, SERIAL))
+        np.testing.assert_array_equal(load(path, comm, problem=alone).theta, theta)
+
+
+def test_scale_label_and_methods_are_compared(tmp_path):
+    path, problem = tmp_path / "run.npz", problem_of(waves())
+    scale = np.linspace(1, 2, 9)
+    scaled = dataclasses.replace(problem, scale=scale)
+    rounded = dataclasses.replace(problem, scale=scale * (1 + 1e-14))
+    assert "scale is 9 numbers in the file, None here" in refused(path, {"problem": scaled}, {"problem": problem})
+    assert load(path, SERIAL, problem=rounded).t == 0.0  # sums over another number of ranks round otherwise
+    wrong = dataclasses.replace(problem, scale=scale * (1 + 1e-6 * (np.arange(9) == 4)))
+    assert "scale is 1.5 at index 4 in the file" in refused(path, {"problem": scaled}, {"problem": wrong})
+    assert "label is 'nu = 0.01' in the file, 'nu = 0.1'" in refused(
+        path, {"label": "nu = 0.01"}, {"label": "nu = 0.1"}
+    )
+    assert "regularization.rho is 0.9 in the file, 0.97 here" in refused(
+        path, {"regularization": df.Inertia(1e-3, 0.9)}, {"regularization": df.Inertia(1e-3, 0.97)}
+    )
+    assert "controller is PI in the file, Fixed here" in refused(
+        path, {"controller": df.PI(1e-4)}, {"controller": df.Fixed(0.1)}
+    )
+    assert "integrator.tableau.name" in refused(path, {"integrator": df.RK4}, {"integrator": df.DormandPrince})
+
+
+def forged(header, compression=zipfile.ZIP_STORED, **arrays) -> bytes:
+    """A file with this header, and a checksum that is right."""
+    if isinstance(header, dict):
+        header = header | {"sha256": checkpoint._digest(header, arrays)}
+    words = header if isinstance(header, str) else json.dumps(header)
+    text = np.frombuffer(words.encode(), dtype=np.uint8)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, array in {"header": text, **{f"array_{name}": array for name, array in arrays.items()}}.items():
+            part = io.BytesIO()
+            np.save(part, array)
+            archive.writestr(f"{name}.npy", part.getvalue())
+    return buffer.getvalue()
+
+
+GOOD = {"format": checkpoint.FORMAT, "version": checkpoint.VERSION, "belongs": {"texts": {}}}
+T = {"t": 0.0, "theta": {"array": "theta"}}
+FORGED = {
+    "compressed zeros": lambda: forged(GOOD | {"fields": T}, zipfile.ZIP_DEFLATED, theta=np.zeros(10**7)),
+    "no fields": lambda: forged(GOOD),
+    "no theta": lambda: forged(GOOD | {"fields": {"t": 0.0}}),
+    "unknown field": lambda: forged(GOOD | {"fields": T | {"mass": 1.0}}, theta=np.zeros(2)),
+    "array that is not there": lambda: forged(GOOD | {"fields": T}),
+    "matrix": lambda: forged(GOOD | {"fields": T}, theta=np.zeros((2, 2))),
+    "NaN": lambda: forged(GOOD | {"fields": T}, theta=np.full(2, np.nan)),
+    "unknown kind": lambda: forged(GOOD | {"fields": T | {"dt": {"code": "import os"}}}, theta=np.zeros(2)),
+    "nested too deep": lambda: forged('{"list": [' * 10**5 + "]}" * 10**5),
+    "no JSON object": lambda: forged([1, 2]),
+    "belongs to nothing": lambda: forged(GOOD | {"fields": T, "belongs": 3}, theta=np.zeros(2)),
+}
+
+
+@pytest.mark.parametrize("make", FORGED.values(), ids=FORGED.keys())
+def test_forged_files_end_early(tmp_path, make):
+    path = tmp_path / "run.npz"
+    path.write_bytes(make())
+    with pytest.raises(CheckpointError):
+        load(path, SERIAL, problem=problem_of(waves()))
+
+
+def test_an_array_that_claims_to_be_huge_takes_no_memory(tmp_path):
+    part = io.BytesIO()
+    np.save(part, np.zeros(4))
+    huge = part.getvalue().replace(b"(4,), }" + 12 * b" ", b"(9999999999999,), }")
+    assert b"9999" in huge
+    path = tmp_path / "run.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("header.npy", huge)
+    with pytest.raises(CheckpointError):
+        load(path, SERIAL)
+
+
+@pytest.mark.parametrize("version", [1, 2, checkpoint.VERSION + 1, "three", None])
+def test_other_versions_are_refused_by_name(tmp_path, version):
+    path = tmp_path / "run.npz"
+    path.write_bytes(forged({"format": checkpoint.FORMAT, "version": version, "ansatz": None, "fields": T}))
+    with pytest.raises(CheckpointError, match=f"of version {version}; this dfpde reads"):
+        load(path, SERIAL)
+
+
+@pytest.mark.mpi
+def test_what_is_no_file_is_not_read(comm, shared_tmp_path):
+    if comm.rank == 0:
+        os.mkfifo(shared_tmp_path / "pipe")
+    comm.barrier()
+    for path in ("/dev/zero", shared_tmp_path / "pipe", shared_tmp_path):
+        with pytest.raises(CheckpointError, match="no regular file"):
+            load(path, comm)
+
+
+@pytest.mark.mpi
+def test_states_that_differ_between_ranks_are_not_saved(comm, shared_tmp_path):
+    if comm.size == 1:
+        pytest.skip("one rank agrees with itself")
+    with pytest.raises(ReplicationError, match=r"state\.theta"):
+        save(shared_tmp_path / "run.npz", df.State(0.0, np.full(3, float(comm.rank))), comm)
+    assert not (shared_tmp_path / "run.npz").exists()
 
 
 @pytest.mark.mpi

@@ -59,18 +59,18 @@ class Known(_WithoutParameters):
         dtype: type = float,
     ) -> None:
         self.dim, self.shape, self.dtype = dim, shape, dtype
-        self._functions = dict(derivatives)
-        if multi_index(dim) not in self._functions or any(len(alpha) != dim for alpha in self._functions):
+        self.functions = dict(derivatives)
+        if multi_index(dim) not in self.functions or any(len(alpha) != dim for alpha in self.functions):
             raise ParameterError(
-                f"a known function with derivatives {sorted(self._functions)} in {dim} dimensions",
+                f"a known function with derivatives {sorted(self.functions)} in {dim} dimensions",
                 f"give multi-indices of length {dim}, the value {multi_index(dim)} among them",
             )
 
     def derivative(self, theta: Array, x: Array, alpha: Alpha) -> Array:
         x = self.check_points(x)
-        if tuple(alpha) not in self._functions:
+        if tuple(alpha) not in self.functions:
             raise self._missing(f"the derivative ∂^{alpha}", f"derivatives[{alpha}]")
-        values: Array = np.asarray(self._functions[tuple(alpha)](x), self.dtype)
+        values: Array = np.asarray(self.functions[tuple(alpha)](x), self.dtype)
         if values.shape not in ((), (*self.shape, x.shape[1])):
             raise ShapeError(
                 f"derivatives[{alpha}] gave the shape {values.shape} at {x.shape[1]} points",

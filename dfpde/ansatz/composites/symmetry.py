@@ -47,22 +47,22 @@ class Symmetric(Composite):
         reflections: Sequence[tuple[Sequence[int], int | Sequence[int]]],
         center: Sequence[float] | None = None,
     ) -> None:
-        self._center = np.zeros(ansatz.dim) if center is None else np.asarray(center, float)
-        if self._center.shape != (ansatz.dim,):
-            raise ShapeError(f"center has shape {self._center.shape}", f"give {ansatz.dim} coordinates")
-        self._images = _images(ansatz, reflections)
-        count = len(self._images)
+        self.center = np.zeros(ansatz.dim) if center is None else np.asarray(center, float)
+        if self.center.shape != (ansatz.dim,):
+            raise ShapeError(f"center has shape {self.center.shape}", f"give {ansatz.dim} coordinates")
+        self.images = _images(ansatz, reflections)
+        count = len(self.images)
         super().__init__([ansatz] * count, [slice(0, ansatz.size)] * count, dict(ansatz.slices()))
         self.shape = ansatz.shape
 
     def _points(self, x: Array) -> Sequence[Array]:
-        c = self._center[:, None]
-        return [c + np.array(signs)[:, None] * (x - c) for signs, _ in self._images]
+        c = self.center[:, None]
+        return [c + np.array(signs)[:, None] * (x - c) for signs, _ in self.images]
 
     def _factors(self, alpha: Alpha) -> list[Array]:
         return [
             weight[..., None] * math.prod(s**a for s, a in zip(signs, alpha, strict=True))
-            for signs, weight in self._images
+            for signs, weight in self.images
         ]
 
     def _derivative(self, parts: Sequence[Local], alpha: Alpha) -> Array:

@@ -151,7 +151,7 @@ class Frozen(Ansatz):
     def __init__(self, ansatz: Ansatz, theta: Array, names: Sequence[str] = (), indices: Any = ()) -> None:
         self.ansatz = ansatz
         self.dim, self.shape, self.dtype = ansatz.dim, ansatz.shape, ansatz.dtype
-        self._theta = np.array(ansatz.check_theta(theta))
+        self.constants = np.array(ansatz.check_theta(theta))
         blocks = ansatz.slices()
         unknown = [name for name in names if not any(_below(block, name) for block in blocks)]
         if unknown:
@@ -173,7 +173,7 @@ class Frozen(Ansatz):
 
     def full(self, theta: Array) -> Array:
         """All parameters of the ansatz inside, shape (p of that ansatz,)."""
-        whole = self._theta.copy()
+        whole = self.constants.copy()
         whole[self._free] = self.check_theta(theta)
         return whole
 
