@@ -175,14 +175,10 @@ def test_a_loop_of_symbolic_links_is_named(tmp_path):
 
 
 def test_leftovers_of_a_killed_write_are_deleted_and_nothing_else(tmp_path):
-    def killed(beside):
-        beside.write_bytes(b"half")
-        raise KeyboardInterrupt
-
+    names = []
     for name in ("run.npz", "deep/er/000012.vtu", "case.toml"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        with pytest.raises(KeyboardInterrupt):
-            replace(tmp_path / name, killed)
+        replace(tmp_path / name, lambda beside: (names.append(beside), beside.write_bytes(b"all")))
+        (tmp_path / name).rename(names[-1])  # as a kill in the midst of writing leaves it
     others = [tmp_path / ".hidden", tmp_path / ".run.npz", tmp_path / "besides.npz"]
     for path in others:
         path.write_text("a user's")
@@ -390,6 +386,44 @@ def test_states_that_differ_between_ranks_are_not_saved(comm, shared_tmp_path):
     with pytest.raises(ReplicationError, match=r"state\.theta"):
         save(shared_tmp_path / "run.npz", df.State(0.0, np.full(3, float(comm.rank))), comm)
     assert not (shared_tmp_path / "run.npz").exists()
+
+
+RESUMED = {
+    "DormandPrince": (df.DormandPrince, df.PI(rtol=1e-6, dt_max=0.02), None),
+    "RK4": (df.RK4, df.Fixed(0.01), None),
+    "SDIRK4": (df.integrators.SDIRK4, df.PI(rtol=1e-4), None),
+    "ROS2": (df.integrators.ROS2, df.PI(rtol=1e-4), None),
+    "RadauIIA": (df.integrators.RadauIIA, df.Fixed(0.02), None),
+    "automatic": (df.DormandPrince, df.PI(rtol=1e-6, dt_max=0.02), df.AutoInertia()),
+    "Dense": (df.integrators.ROS2, df.PI(rtol=1e-4), df.Inertia(1e-3, 0.9)),
+}
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_resumed_run_is_bitwise_the_uninterrupted_one(comm, shared_tmp_path, name):
+    """From any of its states, with a new solver, and again with a solver that has done another run."""
+    integrator, controller, rule = RESUMED[name]
+    problem = advection(comm, 4)
+    theta = problem.ansatz.pack(amplitudes=[1, 0.5, 0.3, -0.2], centers=[[0.0], [0.7], [1.1], [-0.4]], scales=1.5)
+    rule = df.Inertia(1e-4, 0.97) if rule is None else rule
+    make = df.Dense if name == "Dense" else df.KSP
+
+    def run(state, solver):
+        choices = {"integrator": integrator, "controller": controller, "regularization": rule, "solver": solver}
+        return list(df.evolve(problem, state, until=0.1, **choices))
+
+    start, used = df.State(0.0, theta), make()
+    states = run(start, used)
+    assert len(states) > 3 and same_states(run(start, used)[-1], states[-1])
+    path = shared_tmp_path / "cut.npz"
+    for cut in {0, len(states) // 2, len(states) - 2}:
+        save(path, states[cut], comm, problem=problem)
+        after = load(path, comm, problem=problem)
+        for solver in (make(), used):
+            again = run(after, solver)
+            assert len(again) == len(states) - 1 - cut
+            assert all(map(same_states, again, states[cut + 1 :]))
 
 
 @pytest.mark.mpi
