@@ -15,7 +15,7 @@ from ..ansatz.base import Ansatz
 from ..errors import DfpdeWarning, ParameterError
 from ..leastsquares import Solver, default_solver
 from ..model import Model
-from ..parallel.collective import collective_errors
+from ..parallel.collective import collective_errors, shared
 from ..parallel.replicated import same_on_all_ranks
 from ..parallel.threads import one_thread
 from ..regularization import AutoInertia, Regularization
@@ -161,7 +161,8 @@ class _March:
 
     def adapted(self, state: State) -> tuple[_March, State]:
         """The march of what `adapt` returns, and the state to go on from."""
-        changed = self.adapt(self.problem, state) if self.adapt is not None else None
+        with collective_errors(self.problem.comm):
+            changed = self.adapt(self.problem, state) if self.adapt is not None else None
         if changed is None or (changed[0] is self.problem and changed[1] is state):
             return self, state
         problem, state = changed
@@ -201,8 +202,8 @@ def _states(march: _March, state: State, rescue: Callable[[State], None] | None)
                     state = _as_the_equation_is_now(run, state, step)
                 if happened and state.t < until:
                     watched.arm(state, partial(step_to, run, state), _short(state, until), happened)
-    except Exception:
-        if rescue is not None:
+    except Exception as error:
+        if rescue is not None and shared(march.problem.comm, error):
             with collective_errors(march.problem.comm):
                 rescue(state)
         raise
