@@ -18,7 +18,7 @@ _HOMES = {
     "conditions": "Dirichlet",
     "domain": "Mesh Quadrature read_mesh",
     "errors": "DfpdeError",
-    "evolution": "DormandPrince Event Fixed PI RK4 State evolve",
+    "evolution": "DormandPrince Event FieldStep Fixed PI RK4 State evolve",
     "fitting": "fit",
     "io": "ParaViewWriter load progress save",
     "leastsquares": "KSP Dense",
@@ -38,6 +38,7 @@ _NAMESPACES = {
     "learning": "learning",
     "parallel": "parallel",
     "regularization": "regularization",
+    "steppers": "steppers",
 }
 
 _NAMES = {name: home for home, names in _HOMES.items() for name in names.split()}

@@ -24,6 +24,7 @@ conditions
 model
 problem
 functional
+steppers
 regularization
 evolution
 constraints

@@ -3,7 +3,7 @@
 from ..constraints.conserved import Conserving
 from ..constraints.nullspace import NullSpace
 from ..functional import Functional
-from .error_bound import ErrorBound, growth_rate
+from .error_bound import ErrorBound, FieldStepBound, growth_rate
 from .ledger import EnergyLedger, Entry
 from .sensitivity import Sensitivity, sensitivities
 from .spectra import EpsilonReport, EpsilonWarning, Spectrum, check_epsilon, spectrum
@@ -15,6 +15,7 @@ __all__ = [
     "EpsilonReport",
     "EpsilonWarning",
     "ErrorBound",
+    "FieldStepBound",
     "Functional",
     "NullSpace",
     "Sensitivity",

@@ -140,3 +140,40 @@ def growth_rate(model: Model, state: State, rcond: float = 1e-6) -> float:
     basis = vectors[:, kept] / np.sqrt(values[kept])
     projected = basis.T @ mixed @ basis
     return float(np.linalg.eigvalsh(0.5 * (projected + projected.T))[-1])
+
+
+@dataclass(frozen=True)
+class FieldStepBound:
+    """Bound of ‖u − Φ(θ)‖ along field steps; ``bound = bound.after(state)`` for every accepted step.
+
+        e_{n+1} <= e^{ℓh} e_n + ‖error of S_h‖ + ‖Φ(θ_{n+1}) − u*‖
+
+    All three terms are computed: the misfit as it is, the error of S_h as the stepper estimates it (by step doubling or
+    an embedded pair; zero for a stepper that is taken as exact).  The bound of the continuous form, `ErrorBound`, needs
+    f on a curve between the states; this one needs nothing beyond the step.
+
+    Parameters
+    ----------
+    value : float
+        ‖u₀ − Φ(θ₀)‖ at first, in units of u.
+    rate : float
+        ℓ in 1/time.
+
+    Raises
+    ------
+    ParameterError
+        A bound that is negative or not finite.
+    """
+
+    value: float
+    rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.value) and self.value >= 0):
+            raise ParameterError(f"an initial error of {self.value}", "‖u₀ − Φ(θ₀)‖")
+
+    def after(self, state: State) -> FieldStepBound:
+        """The bound at the time of the next accepted state of a `FieldStep`."""
+        last = state.statistics
+        grown = math.exp(self.rate * last.dt) * self.value
+        return replace(self, value=grown + last.error + last.defect * last.dt)

@@ -132,6 +132,7 @@ def _accepted(
         end_norms=(last.defect, last.rhs_norm),
         controller_carry=carry,
         rule_carry=last.carry,
+        integrator_carry=step.carry,
         solver_carry=run.solver.carry if isinstance(run.solver, LSQR) else (),
         statistics=replace(
             before,

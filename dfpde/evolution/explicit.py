@@ -49,6 +49,8 @@ class Step:
         u at the end of the step, if a stage has evaluated it.
     rhs : (rows,) array or None
         √W f of that stage.
+    carry : tuple of float
+        What the integrator carries to its next step, the same on all ranks.
     """
 
     theta: Array
@@ -60,6 +62,7 @@ class Step:
     iterations: int = 0
     field: Field | None = None
     rhs: Array | None = None
+    carry: tuple[float, ...] = ()
 
     __repr__ = represent
 

@@ -79,9 +79,9 @@ class State:
         Step size the controller proposes next.
     end_norms : (float, float)
         ‖J θ̇ − f‖ and ‖f‖ of `velocity` itself, the last stage.
-    controller_carry, rule_carry, solver_carry : tuple of float
-        What the step controller (earlier error ratios), the regularization rule and the solver (`LSQR.carry`) carry to
-        the next step.
+    controller_carry, rule_carry, solver_carry, integrator_carry : tuple of float
+        What the step controller (earlier error ratios), the regularization rule, the solver (`LSQR.carry`) and the
+        integrator carry to the next step.
     statistics : Statistics
     """
 
@@ -96,6 +96,7 @@ class State:
     controller_carry: tuple[float, ...] = ()
     rule_carry: tuple[float, ...] = ()
     solver_carry: tuple[float, ...] = ()
+    integrator_carry: tuple[float, ...] = ()
     statistics: Statistics = Statistics()
 
     def __post_init__(self) -> None:

@@ -8,9 +8,11 @@ from .mass import square_root
 from .nodes import Nodes
 from .semidiscrete import FixedNodes, SemiDiscrete
 from .skfem_adapter import Space
+from .steppers import CrankNicolson, ImplicitExplicit, StiffModel
 from .transfer import Evaluation, Function, Projection
 
 __all__ = [
-    "Elliptic", "Evaluation", "FixedNodes", "Function", "LinearSolver", "Nodes", "Projection", "Robin", "SemiDiscrete",
-    "Space", "nitsche", "partition", "partition_cells", "square_root",
+    "CrankNicolson", "Elliptic", "Evaluation", "FixedNodes", "Function", "ImplicitExplicit", "LinearSolver", "Nodes",
+    "Projection", "Robin", "SemiDiscrete", "Space", "StiffModel", "nitsche", "partition", "partition_cells",
+    "square_root",
 ]

@@ -1,0 +1,225 @@
+"""The field step: a time stepper of the field, then the parameters of its result.
+
+    u* = S_h(Φ(θ_n)),    θ_{n+1} = argmin_θ ‖Φ(θ) − u*‖²_W + ε² ‖D(θ − θ_n − hρa)‖²,    a = (θ_n − θ_{n−1})/h_{n−1}
+
+With S_h explicit Euler, the first Gauss–Newton iteration from θ_n is the inertial Dirac–Frenkel step.  Further
+iterations remove the curvature of Φ, S_h takes the stiffness of the equation, and the gain ratio of Levenberg–Marquardt
+replaces the choice of ε.  The error grows by no more than is computed, with ℓ the one-sided Lipschitz constant of f:
+
+    e_{n+1} <= e^{ℓh} e_n + ‖error of S_h‖ + ‖Φ(θ_{n+1}) − u*‖.
+
+Rothe's method with Gaussians: Schrader, Kristiansen, Pedersen, Kvaal, arXiv 2411.05459; with networks (TENG): Chen et
+al., arXiv 2404.10771.  Inertia as prediction and anchor is derived here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ParameterError, ShapeError
+from ..leastsquares import Solver
+from ..model import Model
+from ..parallel.collective import collective_errors, norm, require_finite
+from ..regularization import Regularization, Velocity
+from .explicit import Step
+from .projection import FIRST_DAMPING, FieldProjection
+from .state import State
+
+Array = NDArray[Any]
+
+#: Share of the tolerance that is left to the misfit of a projection.
+SHARE = 0.3
+
+#: A misfit above the tolerance is accepted up to this multiple of the misfit of the step before.
+ALLOWED = 2.0
+
+
+class Stepper(Protocol):
+    """One step of the field on the model's points."""
+
+    @property
+    def order(self) -> int | None:
+        """Order in h; None for a stepper that is taken as exact."""
+        ...
+
+    def __call__(self, t: float, u: Array, dt: float, /) -> Array:
+        """u(t + dt) from u(t), both (*shape, N) at this rank's points; collective."""
+        ...
+
+
+@runtime_checkable
+class Embedded(Protocol):
+    """A stepper that estimates its error itself."""
+
+    @property
+    def error_order(self) -> int:
+        """Order of the embedded solution."""
+        ...
+
+    def pair(self, t: float, u: Array, dt: float, /) -> tuple[Array, Array]:
+        """u(t + dt) and the estimate of its error, both (*shape, N) at this rank's points; collective."""
+        ...
+
+
+@dataclass(frozen=True)
+class BlackBox:
+    """A function as stepper: whatever advances nodal values in time, an existing code for example.
+
+    Parameters
+    ----------
+    advance : callable
+        (t, u, dt) -> u(t + dt), both (*shape, N) at this rank's points.
+    order : int or None
+        Order in dt, for the error by step doubling; None takes it as exact, and steps have to be `Fixed`.
+
+    Raises
+    ------
+    ParameterError
+        An order below 1.
+    """
+
+    advance: Callable[[float, Array, float], Array]
+    order: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.order is not None and self.order < 1:
+            raise ParameterError(f"order = {self.order}", "1 or more, or None for a stepper that is taken as exact")
+
+    def __call__(self, t: float, u: Array, dt: float) -> Array:
+        """See `Stepper`."""
+        return self.advance(t, u, dt)
+
+
+@dataclass(frozen=True)
+class FieldStep:
+    """Integrator that steps the field and projects the result on the ansatz.
+
+    Parameters
+    ----------
+    stepper : Stepper
+        S, for example `dfpde.steppers.ETDRK4`, `dfpde.fem.CrankNicolson` or a `BlackBox`.
+    rtol : float
+        Tolerance of the misfit relative to ‖u‖: a projection ends below `SHARE` of it.  Give the controller the same.
+    rho : float
+        ρ, inertia: the projection may start at θ_n + hρa, and stays there in directions that do not move the field.
+        0 forgets the velocity.
+    substeps : int
+        Steps of S in one step h.  The field costs little beside the projection, and fewer projections leave less error
+        behind; 1 where a step of S is dear.
+    projection : FieldProjection
+        Metric and length of the iteration.
+
+    Notes
+    -----
+    The error of a step is that of S_h, by its embedded pair or by steps of half the size (Richardson).  The misfit is
+    the defect of the step, ``statistics.defect`` = misfit / h, unless it could be less: where it exceeds the tolerance
+    and is more than `ALLOWED` times that of the step before (over the ratio of the steps), it counts as error, and the
+    step is tried again with half its size or less.
+    The regularization of `evolve` is not used: ε and ρ are those here.  The problem's f serves only the first step
+    size; ``PI(first=...)`` does without it.  Conditions are not supported: values on a boundary belong in S and in the
+    ansatz.
+
+    Raises
+    ------
+    ParameterError
+        rtol or ρ out of range, no substep.
+    """
+
+    stepper: Stepper
+    rtol: float = 1e-4
+    rho: float = 1.0
+    substeps: int = 8
+    projection: FieldProjection = field(default_factory=FieldProjection)
+
+    def __post_init__(self) -> None:
+        if not (0 < self.rtol < 1 and 0 <= self.rho <= 1 and self.substeps >= 1):
+            raise ParameterError(
+                f"rtol = {self.rtol}, rho = {self.rho}, substeps = {self.substeps}",
+                "0 < rtol < 1, 0 <= rho <= 1, at least one substep",
+            )
+
+    @property
+    def order(self) -> int:
+        """Order of the stepper; 1 for one that is exact (the prediction is)."""
+        return self.stepper.order or 1
+
+    @property
+    def error_order(self) -> int | None:
+        """Order of the estimate of the stepper's error, None for one that is taken as exact."""
+        return self.stepper.error_order if isinstance(self.stepper, Embedded) else self.stepper.order
+
+    def step(self, problem: Model, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
+        """See `Integrator`."""
+        if problem.conditions:
+            raise ParameterError(
+                f"field steps with {len(problem.conditions)} condition(s)", "boundary values in the stepper"
+            )
+        u = problem.field(state).value
+        target, error = self.advance(problem, state.t, u, dt)
+        error_norm, size = (norm(problem.weigh(values), problem.comm) for values in (error, target))
+        starts = [np.asarray(state.theta)]
+        if state.velocity is not None and self.rho > 0:  # first: of equals, the prediction
+            starts.insert(0, state.theta + dt * self.rho * state.velocity)
+        damping = state.integrator_carry[0] if state.integrator_carry else FIRST_DAMPING
+        wanted = self.rtol * size
+        found = self.projection(problem, target, starts, SHARE * wanted, solver, damping)
+        if found.misfit > self._allowed(state, wanted, dt):
+            error_norm = max(found.misfit, 2.0 ** (1 + (self.error_order or 0)) * wanted)
+        change = norm(problem.weigh(target - u), problem.comm) / dt
+        value, defect = (found.theta - state.theta) / dt, found.misfit / dt
+        last = Velocity(value, value, defect, change, self.projection.eps, self.rho, found.iterations, state.rule_carry)
+        carry = (found.damping, found.misfit, dt)
+        return Step(found.theta, last, False, error_norm, defect, change, found.iterations, carry=carry)
+
+    def advance(self, model: Model, t: float, u: Array, dt: float) -> tuple[Array, Array]:
+        """u* = S_h u by `substeps` steps of the stepper, and the estimate of its error; collective.
+
+        Raises
+        ------
+        ShapeError, NonFiniteError
+            What the stepper returned has another shape than u, or is not finite.
+        """
+        if isinstance(self.stepper, Embedded):
+            total = np.zeros_like(u)
+            for i in range(self.substeps):
+                u, error = _checked(model, self.stepper.pair, t + i * dt / self.substeps, u, dt / self.substeps)
+                total = total + error
+            return u, total
+        if self.stepper.order is None:
+            return self._march(model, t, u, dt, 1), np.zeros_like(u)
+        coarse, fine = (self._march(model, t, u, dt, factor * self.substeps) for factor in (1, 2))
+        return fine, (fine - coarse) / (2.0**self.stepper.order - 1)
+
+    def _march(self, model: Model, t: float, u: Array, dt: float, steps: int) -> Array:
+        for i in range(steps):
+            (u,) = _checked(model, self.stepper, t + i * dt / steps, u, dt / steps)
+        return u
+
+    def _allowed(self, state: State, wanted: float, dt: float) -> float:
+        """Largest misfit that is accepted as the ansatz's; anything at the first step."""
+        if not state.integrator_carry:
+            return math.inf
+        _, before, last = state.integrator_carry
+        return max(wanted, ALLOWED * before * max(1.0, last / dt))
+
+
+def _checked(model: Model, step: Callable[..., Any], t: float, u: Array, dt: float) -> tuple[Array, ...]:
+    """What a stepper returns, of the shape of u and finite."""
+    with collective_errors(model.comm), np.errstate(over="ignore", invalid="ignore"):
+        result = step(t, u, dt)
+        arrays = tuple(np.asarray(a) for a in (result if isinstance(result, tuple) else (result,)))
+        for array in arrays:
+            if array.shape != u.shape or (np.iscomplexobj(array) and not np.iscomplexobj(u)):
+                raise ShapeError(
+                    f"the stepper returned shape {array.shape} and dtype {array.dtype} for a field of shape {u.shape} "
+                    f"and dtype {u.dtype}",
+                    "one value for each component and point, points last",
+                )
+    require_finite(model.comm, "a smaller step, or a stepper for stiff equations", field=arrays[0])
+    return arrays
