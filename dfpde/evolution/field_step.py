@@ -154,6 +154,11 @@ class FieldStep:
         """Order of the estimate of the stepper's error, None for one that is taken as exact."""
         return self.stepper.error_order if isinstance(self.stepper, Embedded) else self.stepper.order
 
+    @property
+    def implicit(self) -> bool:
+        """True: rates of the equation are the stepper's business."""
+        return True
+
     def step(self, problem: Model, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
         """See `Integrator`."""
         if problem.conditions:
