@@ -21,7 +21,7 @@ _HOMES = {
     "evolution": "DormandPrince Event FieldStep Fixed PI RK4 State evolve",
     "fitting": "fit",
     "io": "ParaViewWriter load progress save",
-    "leastsquares": "KSP Dense",
+    "leastsquares": "KSP LSQR Dense",
     "problem": "Problem",
     "regularization": "AutoInertia Inertia InertiaFromMass Tikhonov",
 }

@@ -20,13 +20,15 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import hypothesis
-import petsc4py
 import pytest
 
 with contextlib.suppress(ImportError):  # before dolfinx, which brings another HDF5 that h5py must not be bound to
     import h5py  # noqa: F401
 
-petsc4py.init([])  # not sys.argv: pytest's options are not PETSc's
+with contextlib.suppress(ImportError):
+    import petsc4py
+
+    petsc4py.init([])  # not sys.argv: pytest's options are not PETSc's
 
 from mpi4py import MPI
 

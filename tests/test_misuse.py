@@ -83,6 +83,7 @@ def test_named_error_with_remedy(case):
 
 def test_a_reader_that_has_enough_ends_a_run_as_any_python_program():
     """``demo.py | head -1``: BrokenPipeError, no MPI_Abort from PETSc's signal handler."""
+    pytest.importorskip("petsc4py")
     code = "import dfpde as df; df.KSP(); [print(i, flush=True) for i in range(10**6)]"
     run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert run.stdout.readline() == "0\n"

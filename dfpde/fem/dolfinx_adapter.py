@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from ..ansatz.base import Ansatz
 from ..errors import MissingDependency, ParameterError
-from ..leastsquares.petsc import PETSc
 from ..parallel.collective import collective_errors
 from .nodes import Nodes
 from .semidiscrete import SemiDiscrete
@@ -67,6 +66,8 @@ def semi_discrete(
         On dolfinx's own assembled matrix, distributed as its mesh is.
     """
     module, space = _dolfinx(), u.function_space
+    from ..leastsquares.petsc import PETSc
+
     petsc = module.fem.petsc
     matrix = petsc.assemble_matrix(module.fem.form(mass))
     matrix.assemble()

@@ -1,4 +1,7 @@
-"""Linear systems of finite elements: PETSc KSP objects made once and used for every stage, every reason checked."""
+"""Linear systems of finite elements, set up once and used for every stage: PETSc's KSP, every reason checked.
+
+On one rank without petsc4py SciPy's SuperLU takes its place.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,26 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import splu
 
 from ..errors import ParameterError, SolverError
-from ..leastsquares.petsc import PETSc, refuse_unused_options
 from ..parallel.collective import collective_errors
 from ..representation import represent
 from .nodes import Nodes
 
 Array = NDArray[Any]
 
-REASONS = {value: name for name, value in vars(PETSc.KSP.ConvergedReason).items() if isinstance(value, int)}
-
 
 class LinearSolver:
-    """A x = b with a fixed distributed matrix; the KSP and its preconditioner are set up once.
+    """A x = b with a fixed distributed matrix; the KSP and its preconditioner, or a factor of A, are set up once.
 
     With degrees of freedom D of known values x_D = g: A_II x_I = b_I − A_ID g.
 
     Parameters
     ----------
     nodes : Nodes
-    matrix : PETSc.Mat
+    matrix : PETSc.Mat, or scipy sparse on one rank without petsc4py
         From `Nodes.matrix`, or the user's own.
     prefix : str
         Options prefix: ``-dfpde_fem_mass_ksp_monitor`` for the prefix ``dfpde_fem_mass_``.  Options win over the
@@ -38,6 +40,7 @@ class LinearSolver:
     rtol : float
         Relative tolerance of the preconditioned residual.
     max_it : int
+        Most iterations.  These four and the options are PETSc's; SuperLU is a direct solver.
 
     Raises
     ------
@@ -62,20 +65,30 @@ class LinearSolver:
     ) -> None:
         self.nodes, self.whole, self.prefix = nodes, matrix, prefix
         self._fixed = None if fixed is None else self._mark(fixed)
+        self._factor: Any = None
+        if nodes.serial:
+            self._factor = _factor(matrix, np.zeros(nodes.size) if self._fixed is None else self._fixed)
+        else:
+            self._create(matrix, ksp, pc, rtol, max_it)
+
+    def _create(self, matrix: Any, ksp: str, pc: str, rtol: float, max_it: int) -> None:
+        from ..leastsquares.petsc import PETSc, refuse_unused_options
+
         if self._fixed is not None:
             first = self._fixed.getOwnershipRange()[0]
             rows = np.flatnonzero(self._fixed.getArray()).astype(PETSc.IntType) + first
             matrix = matrix.copy()
             matrix.zeroRowsColumns(rows, 1.0)
-        self.ksp = PETSc.KSP().create(nodes.comm)
-        self.ksp.setOptionsPrefix(prefix)
+        self.ksp = PETSc.KSP().create(self.nodes.comm)
+        self.ksp.setOptionsPrefix(self.prefix)
         self.ksp.setType(ksp)
         self.ksp.getPC().setType(pc)
         self.ksp.setTolerances(rtol=rtol, atol=1e-300, max_it=max_it)
         self.ksp.setOperators(matrix)
         self.ksp.setFromOptions()
         self.ksp.setUp()
-        refuse_unused_options(prefix)
+        self._reasons = {int(v): name for name, v in vars(PETSc.KSP.ConvergedReason).items() if isinstance(v, int)}
+        refuse_unused_options(self.prefix)
 
     def solve(self, load: Array, known: Array | None = None) -> Array:
         """x at this rank's nodes (n,); collective, from the initial guess zero (so a run can be repeated exactly).
@@ -95,11 +108,11 @@ class LinearSolver:
         b = self.nodes.sum(load)
         if self._fixed is None:
             return self.nodes.spread(self._run(b))
-        mark = self._fixed.getArray(readonly=True)
         lift = self.nodes.gather(np.zeros(self.nodes.n) if known is None else known)
-        lift.getArray()[:] *= mark
-        b -= self.whole * lift
-        b.getArray()[:] *= 1.0 - mark
+        mark = _values(self._fixed)
+        _values(lift)[:] *= mark
+        b -= self.whole @ lift if self.nodes.serial else self.whole * lift
+        _values(b)[:] *= 1.0 - mark
         return self.nodes.spread(self._run(b) + lift)
 
     def _mark(self, fixed: Array) -> Any:
@@ -114,10 +127,12 @@ class LinearSolver:
                     )
                 mark[chosen] = 1.0
         total = nodes.sum(mark)
-        total.getArray()[:] = total.getArray() > 0
+        _values(total)[:] = _values(total) > 0
         return total
 
     def _run(self, b: Any) -> Any:
+        if self._factor is not None:
+            return self._factor.solve(b)
         x = b.duplicate()
         self.ksp.solve(b, x)
         reason = int(self.ksp.getConvergedReason())
@@ -129,8 +144,8 @@ class LinearSolver:
         iterations = int(self.ksp.getIterationNumber())
         error = SolverError(
             f"finite-element solve ({self.ksp.getType()}, {self.ksp.getPC().getType()}, n = {self.nodes.size}) stopped "
-            f"with {REASONS.get(reason, str(reason))} ({reason}) after {iterations} iterations: ‖b‖ = {norm:.3e}, "
-            f"residual {self.ksp.getResidualNorm():.3e}",
+            f"with {self._reasons.get(reason, str(reason))} ({reason}) after {iterations} iterations: ‖b‖ = {norm:.3e},"
+            f" residual {self.ksp.getResidualNorm():.3e}",
             f"look at the matrix (singular? not positive definite? then -{self.prefix}ksp_type gmres) and at the "
             f"right-hand side, or raise -{self.prefix}ksp_max_it; -{self.prefix}ksp_monitor shows the convergence",
             reason,
@@ -138,3 +153,20 @@ class LinearSolver:
         )
         error.collective = True
         raise error
+
+
+def _values(vector: Any) -> Array:
+    """This rank's numbers of a distributed vector, to be written too."""
+    values: Array = vector if isinstance(vector, np.ndarray) else vector.getArray()
+    return values
+
+
+def _factor(matrix: Any, fixed: Array) -> Any:
+    """SuperLU of A with the rows and columns of fixed nodes replaced by the identity."""
+    free = sparse.diags_array(1.0 - fixed)
+    try:
+        return splu(sparse.csc_array(free @ matrix @ free + sparse.diags_array(fixed)))
+    except RuntimeError as error:
+        raise SolverError(
+            f"finite-element solve (SuperLU, n = {len(fixed)}): {error}", "look at the matrix: it is singular"
+        ) from error

@@ -3,12 +3,14 @@
     A = Σ_r P_rᵀ A_r P_r,        b = Σ_r P_rᵀ b_r
 
 A_r and b_r are *sub-assembled*: rank r sums over its own cells only.  P_r picks the n_r degrees of freedom that these
-cells touch; those on the border of a part belong to several ranks.
+cells touch; those on the border of a part belong to several ranks.  A and b are PETSc's; on one rank without petsc4py
+they are a SciPy matrix and an array.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +21,6 @@ from scipy import sparse
 from skfem.assembly.form.coo_data import COOData
 
 from ..errors import ParameterError, ShapeError
-from ..leastsquares.petsc import PETSc
 from ..parallel.collective import collective_errors, require_finite
 from ..representation import represent
 
@@ -81,7 +82,7 @@ class Nodes:
                 )
         require_finite(self.comm, "locations of all degrees of freedom", x=x)
         numbers = self._consecutive(x.shape[1]) if self.numbers is None else given
-        numbers = np.asarray(numbers, dtype=PETSc.IntType)
+        numbers = np.asarray(numbers, dtype=np.int64)
         size = self.comm.allreduce(int(numbers.max(initial=-1)) + 1, op=MPI.MAX)
         for name, value in {"x": x, "numbers": numbers, "size": size}.items():
             object.__setattr__(self, name, value)
@@ -93,12 +94,27 @@ class Nodes:
         before = sum(self.comm.allgather(n)[: self.comm.rank])
         return np.arange(before, before + n)
 
+    @property
+    def serial(self) -> bool:
+        """Whether matrices and vectors are SciPy's and NumPy's."""
+        return self._petsc is None
+
     def _objects(self) -> Any:
-        """What scikit-fem's `COOData.topetsc` wants to know, and the scatter between local and distributed vectors."""
+        """What scikit-fem's `COOData.topetsc` wants to know, and the scatter between local and distributed vectors.
+
+        None on one rank without petsc4py; on several that is a `MissingDependency`.
+        """
+        if self.comm.size == 1 and find_spec("petsc4py") is None:
+            return None
+        from ..leastsquares.petsc import PETSc
+
+        object.__setattr__(self, "numbers", self.numbers.astype(PETSc.IntType))
         index = PETSc.IS().createGeneral(self.numbers, comm=self.comm)
         total = PETSc.Vec().createMPI((self.owned, self.size), comm=self.comm)
         local = PETSc.Vec().createSeq(self.n)
         return SimpleNamespace(
+            insert=PETSc.InsertMode,
+            reverse=PETSc.ScatterMode.REVERSE,
             _comm=PETSc.Comm(self.comm),
             _nglob=self.size,
             _lgmap=PETSc.LGMap().create(self.numbers, bsize=1, comm=self.comm),
@@ -108,9 +124,10 @@ class Nodes:
         )
 
     def _complete(self) -> None:
-        count = self.sum(np.ones(self.n)).getArray()
+        count = self.sum(np.ones(self.n))
+        first, count = (0, count) if self.serial else (self._petsc.total.getOwnershipRange()[0], count.getArray())
         if np.any(count == 0):
-            missing = np.flatnonzero(count == 0) + self._petsc.total.getOwnershipRange()[0]
+            missing = np.flatnonzero(count == 0) + first
             raise ParameterError(
                 f"{missing.size} of {self.size} degrees of freedom belong to no rank, first {missing[:5].tolist()}",
                 "numbers of all ranks together must cover 0 … size − 1",
@@ -141,7 +158,7 @@ class Nodes:
         return int(self.x.shape[0])
 
     def matrix(self, local: Any) -> Any:
-        """Σ_r P_rᵀ A_r P_r as a distributed PETSc matrix, by scikit-fem's ``topetsc``; collective.
+        """Σ_r P_rᵀ A_r P_r as a distributed PETSc matrix, by scikit-fem's ``topetsc``, or in CSR form; collective.
 
         Parameters
         ----------
@@ -158,28 +175,37 @@ class Nodes:
                 coo = sparse.coo_array(local)
                 local = COOData(np.array([coo.row, coo.col]), coo.data, coo.shape, None)
             self._fits(local.shape, (self.n, self.n), "matrix")
-        return local.topetsc(self._petsc)
+        if not self.serial:
+            return local.topetsc(self._petsc)
+        rows, columns = self.numbers[local.indices]
+        return sparse.csr_array(sparse.coo_array((local.data, (rows, columns)), shape=(self.size, self.size)))
 
     def sum(self, local: Array) -> Any:
-        """Σ_r P_rᵀ b_r as a new distributed PETSc vector; collective."""
-        return self._to_total(local, PETSc.InsertMode.ADD)
+        """Σ_r P_rᵀ b_r as a new distributed vector; collective."""
+        return self._to_total(local, "ADD")
 
     def gather(self, local: Array) -> Any:
         """x with x_j = the value that ranks have at node j, equal on all ranks that share it; collective."""
-        return self._to_total(local, PETSc.InsertMode.INSERT)
+        return self._to_total(local, "INSERT")
 
-    def _to_total(self, local: Array, mode: Any) -> Any:
+    def _to_total(self, local: Array, mode: str) -> Any:
         p = self._petsc
+        if p is None:
+            values = np.zeros(self.size)
+            values[self.numbers] = local  # on one rank no number is there twice
+            return values
         total = p.total.duplicate()
         total.set(0.0)
         p.local.getArray()[:] = local
-        p.scatter.scatter(p.local, total, addv=mode)
+        p.scatter.scatter(p.local, total, addv=getattr(p.insert, mode))
         return total
 
     def spread(self, total: Any) -> Array:
-        """P_r x: this rank's values (n,) of a distributed PETSc vector; collective."""
+        """P_r x: this rank's values (n,) of a distributed vector; collective."""
         p = self._petsc
-        p.scatter.scatter(total, p.local, addv=PETSc.InsertMode.INSERT, mode=PETSc.ScatterMode.REVERSE)
+        if p is None:
+            return np.array(total[self.numbers])
+        p.scatter.scatter(total, p.local, addv=p.insert.INSERT, mode=p.reverse)
         values: Array = p.local.getArray().copy()
         return values
 

@@ -74,7 +74,7 @@ def test_constrained_velocity_solves_the_optimality_system(comm, scaled, krylov)
     anchor = np.random.default_rng(2).standard_normal(size)
     system = problem.system(0.0, start.theta)
     held = df.constraints.Conserving(problem, QUANTITIES, df.Inertia(eps, rho), start)
-    solver = df.KSP(rtol=1e-13) if krylov else df.Dense()
+    solver = df.LSQR(rtol=1e-13) if krylov else df.Dense()
     found = held.velocity(system, anchor, solver, StageContext(0.0, 0.1, 4)).value
     gram = system.tangent.local_gram()
     gram = system.tangent._sum(np.tril(gram) + np.tril(gram, -1).T)
@@ -97,8 +97,8 @@ def test_constraints_cost_no_iterations():
     assert counts[1] <= 1.1 * counts[0], counts
 
 
-class Counting(df.KSP):
-    """KSP that adds up its iterations."""
+class Counting(df.LSQR):
+    """LSQR that adds up its iterations."""
 
     iterations = 0
 
@@ -160,7 +160,7 @@ def test_projection_is_the_same_on_any_number_of_ranks(comm):
     for ranks in (MPI.COMM_SELF, comm):
         problem, _ = burgers(ranks, 6, 96)
         held = df.constraints.Conserving(problem, QUANTITIES, rule, start)
-        state, _, worst = run(problem, start, rule, 10, 0.2, held, df.KSP(rtol=1e-13))
+        state, _, worst = run(problem, start, rule, 10, 0.2, held, df.LSQR(rtol=1e-13))
         assert np.all(worst < 1e-13)
         ends.append(problem.ansatz.value(state.theta, np.linspace(0, 6, 50)[None]))
     np.testing.assert_allclose(ends[1], ends[0], atol=1e-9)

@@ -36,7 +36,7 @@ def test_truncated_svd(eps, scaled):
     u, s, vt = np.linalg.svd(J / d, full_matrices=False)
     kept = s > eps
     expected = (vt[kept].T @ (u.T[kept] @ f / s[kept])) / d
-    found = df.regularization.TruncatedSVD(eps).velocity(system, None, df.KSP(), CONTEXT)
+    found = df.regularization.TruncatedSVD(eps).velocity(system, None, df.LSQR(), CONTEXT)
     assert 0 < kept.sum() <= len(s)
     assert np.allclose(J @ found.value, J @ expected, atol=1e-9)
     assert found.defect == pytest.approx(np.linalg.norm(J @ expected - f), rel=1e-9)
@@ -52,14 +52,14 @@ def test_onsager():
     informed = v.T @ (u.T[:6] @ f / s[:6])
     anchor = np.linspace(-1, 1, theta.size)
     mean = 0.7 * anchor + 0.3 * informed
-    found = df.regularization.Onsager(eps, strength=0.8, average=0.7).velocity(system, anchor, df.KSP(), CONTEXT)
+    found = df.regularization.Onsager(eps, strength=0.8, average=0.7).velocity(system, anchor, df.LSQR(), CONTEXT)
     assert np.allclose(found.value, informed + 0.8 * (mean - v.T @ (v @ mean)), atol=1e-8)
     assert np.allclose(found.anchor, mean, atol=1e-8)
-    plain = df.regularization.TruncatedSVD(eps).velocity(system, anchor, df.KSP(), CONTEXT)
+    plain = df.regularization.TruncatedSVD(eps).velocity(system, anchor, df.LSQR(), CONTEXT)
     assert np.allclose(
-        df.regularization.Onsager(eps, strength=0.0).velocity(system, anchor, df.KSP(), CONTEXT).value, plain.value
+        df.regularization.Onsager(eps, strength=0.0).velocity(system, anchor, df.LSQR(), CONTEXT).value, plain.value
     )
-    first = df.regularization.Onsager(eps).velocity(system, None, df.KSP(), CONTEXT)
+    first = df.regularization.Onsager(eps).velocity(system, None, df.LSQR(), CONTEXT)
     assert np.allclose(first.value, plain.value, atol=1e-9)
 
 
@@ -69,13 +69,13 @@ def test_random_sparse_moves_few_parameters_and_is_keyed(comm):
     problem, theta = mixture(comm)
     system = problem.system(0.0, theta)
     rule = df.regularization.RandomSparse(5, 1e-8, seed=7)
-    v = rule.velocity(system, None, df.KSP(), CONTEXT).value
+    v = rule.velocity(system, None, df.LSQR(), CONTEXT).value
     moved = np.flatnonzero(v)
     assert len(moved) == 5
-    assert np.array_equal(v, rule.velocity(system, None, df.KSP(), CONTEXT).value)
+    assert np.array_equal(v, rule.velocity(system, None, df.LSQR(), CONTEXT).value)
     assert all(np.array_equal(moved, other) for other in comm.allgather(moved))
     others = [
-        np.flatnonzero(rule.velocity(system, None, df.KSP(), StageContext(0.0, 0.1, 1, step, stage)).value)
+        np.flatnonzero(rule.velocity(system, None, df.LSQR(), StageContext(0.0, 0.1, 1, step, stage)).value)
         for step, stage in ((3, 0), (4, 1), (5, 2))
     ]
     assert any(not np.array_equal(moved, other) for other in others)
@@ -83,7 +83,7 @@ def test_random_sparse_moves_few_parameters_and_is_keyed(comm):
     f = np.concatenate(comm.allgather(system.rhs))
     best = np.linalg.lstsq(np.vstack(J)[:, moved], f, rcond=None)[0]
     assert np.allclose(np.vstack(J)[:, moved] @ v[moved], np.vstack(J)[:, moved] @ best, atol=1e-6)
-    everything = df.regularization.RandomSparse(1000, 1e-8).velocity(system, None, df.KSP(), CONTEXT).value
+    everything = df.regularization.RandomSparse(1000, 1e-8).velocity(system, None, df.LSQR(), CONTEXT).value
     assert np.count_nonzero(everything) == theta.size
 
 
@@ -116,10 +116,10 @@ def test_null_directions():
     problem = vector_problem(redundant(), lambda t, c: [1.0], 1)
     system = problem.system(0.0, np.array([0.2, 0.5]))
     n, anchor = np.array([1.0, -1.0]) / np.sqrt(2), np.array([2.0, -1.0])
-    assert df.regularization.TruncatedSVD(1e-6).velocity(system, anchor, df.KSP(), CONTEXT).value @ n == pytest.approx(
+    assert df.regularization.TruncatedSVD(1e-6).velocity(system, anchor, df.LSQR(), CONTEXT).value @ n == pytest.approx(
         0, abs=1e-12
     )
-    carried = df.regularization.Onsager(1e-6, 1.0, 0.9).velocity(system, anchor, df.KSP(), CONTEXT).value
+    carried = df.regularization.Onsager(1e-6, 1.0, 0.9).velocity(system, anchor, df.LSQR(), CONTEXT).value
     assert carried @ n == pytest.approx(0.9 * (anchor @ n))
 
 
