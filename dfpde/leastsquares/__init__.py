@@ -4,11 +4,13 @@ from typing import Any
 
 from .default import default_solver
 from .dense import Dense, right_singular, singular_values, truncated
+from .dual import DualCholesky
 from .gram import GramCholesky
 from .matrix_free import MatrixFreeRows, Products
 from .nystrom import Nystrom
 from .preconditioner import Preconditioner
 from .rows import DenseRows, MetricRows, Rows, SparseRows, real_rows, root_weights
+from .sampled import Sampled
 from .solver import LSQR
 from .system import LeastSquares, Solution, Solver, Tangent
 
@@ -16,6 +18,7 @@ __all__ = [
     "LSQR",
     "Dense",
     "DenseRows",
+    "DualCholesky",
     "GramCholesky",
     "LeastSquares",
     "MatrixFreeRows",
@@ -24,6 +27,7 @@ __all__ = [
     "Preconditioner",
     "Products",
     "Rows",
+    "Sampled",
     "Solution",
     "Solver",
     "SparseRows",

@@ -1,4 +1,4 @@
-"""Cholesky factor of the Gram matrix of sampled rows, as a preconditioner."""
+"""Cholesky factor of the Gram matrix of the columns, from all rows or a sample, as a preconditioner."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from scipy.linalg.lapack import dpotrf, dpotrs, dtpttr, dtrttp
 
 from ..errors import SolverError
 from ..parallel.collective import collective_errors
+from ..representation import represent
 from .events import FACTOR, GRAM
 from .preconditioner import NEVER, Preconditioner, refuse_unless, sum_on_root
-from .sampling import Sampling
 from .system import LeastSquares
 
 Array = NDArray[Any]
@@ -23,22 +23,22 @@ Array = NDArray[Any]
 class GramCholesky(Preconditioner):
     """Cholesky factor of JᵀWJ + ε²D², the Gram matrix accumulated by chunks and summed over ranks.
 
-    Where rows are many more than parameters, every k-th row is enough for a preconditioner: see `Sampling`.  Only the
-    lower triangle travels, with one row below: (p + 1)(p + 2)/2 numbers, once for each build.
+    Only the lower triangle travels, with one row below: (p + 1)(p + 2)/2 numbers, once for each build.
 
     Parameters
     ----------
-    sampled : bool
-        False takes all rows.
+    keep : float
+        Rows kept of each block on a rank, at least.
     """
 
-    def __init__(self, sampled: bool = True) -> None:
-        self.sampling = Sampling() if sampled else None
+    def __init__(self, keep: float = math.inf) -> None:
+        self.keep = keep
         self._gram: Array | None = None
         self._factor: Array | None = None
         self._gradient: Array = np.empty(0)
         self._rhs: Array | None = None
-        self._patience = NEVER
+
+    __repr__ = represent
 
     def build(self, system: LeastSquares) -> float:
         """Gram matrix of this tangent, and its factor.
@@ -48,9 +48,8 @@ class GramCholesky(Preconditioner):
         NonFiniteError
             NaN or infinity in the tangent (on all ranks; names columns).
         """
-        keep, self._patience = self.sampling.choose(system.tangent) if self.sampling else (math.inf, NEVER)
         with GRAM:
-            gram = _sum_lower(system.tangent.local_normal(system.rhs, keep), system.comm)
+            gram = _sum_lower(system.tangent.local_normal(system.rhs, self.keep), system.comm)
         refuse_unless(gram is None or math.isfinite(gram.trace()), system.tangent)
         if gram is not None:
             self._gram, self._gradient = gram[:-1, :-1], gram[-1, :-1].copy()
@@ -63,7 +62,7 @@ class GramCholesky(Preconditioner):
             if self._gram is not None:
                 diagonal = (system.eps * (1.0 if system.scale is None else system.scale)) ** 2
                 self._factor = shifted_cholesky(self._gram, diagonal)
-        return self._patience
+        return NEVER
 
     def solve(self, y: Array) -> Array:
         """(L Lᵀ)⁻¹ y."""
@@ -75,21 +74,6 @@ class GramCholesky(Preconditioner):
         if system.rhs is not self._rhs:
             return None
         return self._gradient if self._factor is None else self.solve(self._gradient)
-
-    def learn(self, iterations: int) -> None:
-        """See `Sampling`."""
-        if self.sampling:
-            self.sampling.learn(iterations)
-
-    @property
-    def carry(self) -> tuple[float, ...]:
-        """See `Sampling`."""
-        return self.sampling.carry if self.sampling else ()
-
-    @carry.setter
-    def carry(self, carry: tuple[float, ...]) -> None:
-        if self.sampling:
-            self.sampling.carry = carry
 
 
 def _sum_lower(gram: Array, comm: MPI.Comm) -> Array | None:

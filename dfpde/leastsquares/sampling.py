@@ -1,7 +1,7 @@
 """How many rows a factor that only preconditions should take.
 
-Every k-th row is a coarser quadrature of the same norm: m rows and m p² flops instead of n p² (sketch-and-precondition,
-as in Blendenpik: Avron, Maymounkov, Toledo 2010).  How many are enough depends on the effective dimension
+Every k-th row is a coarser quadrature of the same norm: m rows instead of n (sketch-and-precondition, as in Blendenpik:
+Avron, Maymounkov, Toledo 2010).  How many are enough depends on the effective dimension
 tr(G(G + ε²)⁻¹) and on the smoothness of the tangent in x, so it is found by trying: the number that made
 (build + iterations) cheapest is kept, its neighbours are tried again from time to time.
 """
@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from .rows import stride
 from .system import Tangent
 
 #: Memory rate over dsyrk rate, bytes per flop, from memory and from the cache: what one byte of an iteration costs
-#: against one flop of a Gram matrix; and the p at which dsyrk reaches half its rate.
+#: against one flop of a Gram matrix; and the size of the matrix at which dsyrk reaches half its rate.
 BYTES_PER_FLOP, BYTES_PER_FLOP_CACHED, HALF = 0.38, 0.62, 100.0
 
 #: Largest J of a rank that counts as cached.
@@ -23,8 +24,11 @@ CACHE = 16 << 20
 #: Rows for each parameter in the first sample: cond(A R⁻¹) of random rows is then about 6.
 SAMPLE = 2.0
 
-#: Flops of a Gram matrix whose rows are never thinned out: less than an iteration's overhead.
-FEW = 256 * 32**2
+#: Rows that are never thinned out.
+FEW = 32
+
+#: Flops of a factor of such rows that costs less than an iteration's overhead.
+CHEAP = 256 * 32**2
 
 #: Iterations with a larger sample that was not tried, in the worst case.
 UNKNOWN = 6.0
@@ -32,7 +36,7 @@ UNKNOWN = 6.0
 
 @dataclass
 class Sampling:
-    """Rows n/3^level kept of the n rows of a rank.
+    """Every 3^level-th row.
 
     Attributes
     ----------
@@ -48,16 +52,24 @@ class Sampling:
     builds: int = 0
     seen: dict[int, float] = field(default_factory=dict)
 
-    def choose(self, tangent: Tangent) -> tuple[float, float]:
-        """Rows to keep of each block, and the iterations after which more rows would have been better; collective."""
-        n, p, ranks = max(1.0, tangent.mean_rows), tangent.columns, tangent.comm.size
+    def choose(self, tangent: Tangent) -> tuple[float, float, float]:
+        """Rows to keep of each block of a rank, all rows of that sample, and the most iterations it is worth.
+
+        After so many iterations more rows would have been better; collective.
+        """
+        n, p, ranks = int(max(1.0, tangent.mean_rows)), tangent.columns, tangent.comm.size
+        coarsest = max(0, math.floor(math.log(max(1.0, n * ranks / few(p)), 3)))
         first = max(0, math.floor(math.log(max(1.0, n * ranks / (SAMPLE * p)), 3)))
-        coarsest = max(0, math.floor(math.log(max(1.0, n * ranks / max(FEW / p**2, p / 8)), 3)))
         self.used = min(first if self.level is None else self.level, coarsest)
-        self._costs = {i: build_cost(n, n / 3**i, p) for i in range(self.used - 1, self.used + 2) if 0 <= i <= coarsest}
-        finer = self.used - 1
-        self._patience = self._costs[finer] + self.seen.get(finer, UNKNOWN) if finer >= 0 else math.inf
-        return n // 3**self.used, self._patience
+        line = tangent.blocks[0].line if tangent.blocks else 0
+        rows = {i: n / stride(n, n // 3**i, line) for i in range(self.used - 1, self.used + 2) if 0 <= i <= coarsest}
+        self._costs = {i: costs(n, m, p, ranks) for i, m in rows.items()}
+        finer, iteration = self.used - 1, self._costs[self.used][1]
+        self._patience = math.inf
+        if finer >= 0:
+            build, each = self._costs[finer]
+            self._patience = max(1.0, (build + each * self.seen.get(finer, UNKNOWN)) / iteration)
+        return n // 3**self.used, rows[self.used] * ranks, self._patience
 
     def learn(self, iterations: int) -> None:
         """Told the iterations with the last sample, choose the next one.
@@ -72,7 +84,7 @@ class Sampling:
             return
         self.seen[level] = (self.seen.get(level, iterations) + iterations) / 2
         guess = {level - 1: 0.0, level + 1: self.seen[level]}
-        total = {i: cost + self.seen.get(i, guess.get(i, 0.0)) for i, cost in self._costs.items()}
+        total = {i: build + each * self.seen.get(i, guess.get(i, 0.0)) for i, (build, each) in self._costs.items()}
         self.level = min(total, key=lambda i: (total[i], i != level))
 
     @property
@@ -89,7 +101,23 @@ class Sampling:
         self.seen = {int(i): k for i, k in zip(pairs[::2], pairs[1::2], strict=True)}
 
 
-def build_cost(n: float, m: float, p: int) -> float:
-    """Flops m p² + p³/3 of a factor against the 16 n p + 8 p² bytes of an iteration."""
-    ratio = (BYTES_PER_FLOP_CACHED if 8 * n * p <= CACHE else BYTES_PER_FLOP) * (1 + HALF / p)
-    return (m * p**2 + p**3 / 3) * ratio / (16 * n * p + 8 * p**2)
+def dual(rows: float, p: int) -> bool:
+    """Whether a factor of m rows costs less than one of p columns: m²p + m³/3 against m p² + p³/3 flops."""
+    return rows < p
+
+
+def few(p: int) -> float:
+    """Rows that are never thinned out: `FEW`, or those of a factor that is `CHEAP`."""
+    return max(float(FEW), min(CHEAP / p**2, math.sqrt(CHEAP / p)))
+
+
+def costs(n: float, m: float, p: int, ranks: int) -> tuple[float, float]:
+    """Bytes of an iteration, and what a factor of m rows of each rank costs in the same unit."""
+    all_rows = m * ranks
+    rate = BYTES_PER_FLOP_CACHED if 8 * n * p <= CACHE else BYTES_PER_FLOP
+    if dual(all_rows, p):
+        flops, factor = all_rows**2 * p + all_rows**3 / 3, 32 * all_rows * p
+        copies = 32 * all_rows * p
+    else:
+        flops, factor, copies = m * p**2 + p**3 / 3, 8 * p**2, 0.0
+    return flops * rate * (1 + HALF / min(all_rows, p)) + copies, 16 * n * p + factor

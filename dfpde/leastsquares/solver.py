@@ -12,18 +12,13 @@ from numpy.typing import NDArray
 from ..errors import SolverError
 from ..representation import represent
 from .events import SOLVE
-from .gram import GramCholesky
 from .lsqr import End, Reason, lsqr
-from .nystrom import Nystrom
 from .preconditioner import Preconditioner, refuse_tangent
+from .sampled import Sampled
 from .stacked import Stacked
 from .system import LeastSquares, Solution, Tangent
 
 Array = NDArray[Any]
-
-#: Memory of a Gram matrix and its factor (p = 4096) up to which they are the default; beyond it a build takes seconds
-#: (n p² + p³/3 flops), a Nyström sketch of rank k a fraction 4k/p of that.
-GRAM_BYTES = 256 << 20
 
 
 class LSQR:
@@ -38,7 +33,7 @@ class LSQR:
     max_it : int or None
         Most iterations; None is 2p + 100 (LSQR ends after p in exact arithmetic).
     preconditioner : Preconditioner or None
-        None is `GramCholesky` while its two p × p arrays fit `GRAM_BYTES`, `Nystrom` beyond.
+        None is `Sampled`.
 
     Notes
     -----
@@ -50,8 +45,7 @@ class LSQR:
         self, rtol: float = 1e-11, max_it: int | None = None, preconditioner: Preconditioner | None = None
     ) -> None:
         self.rtol, self.max_it = rtol, max_it
-        self.preconditioner: Preconditioner = GramCholesky() if preconditioner is None else preconditioner
-        self._default = preconditioner is None
+        self.preconditioner: Preconditioner = Sampled() if preconditioner is None else preconditioner
         self._built: weakref.ref[Tangent] | None = None
 
     __repr__ = represent
@@ -78,8 +72,6 @@ class LSQR:
         norm, p = system.checked_norm(), system.tangent.columns
         if norm == 0.0:
             return Solution(np.zeros(p), 0.0, 0, "zero right-hand side", {"builds": 0})
-        if self._default and 16 * p**2 > GRAM_BYTES and isinstance(self.preconditioner, GramCholesky):
-            self.preconditioner, self._built = Nystrom(), None
         self._load(system)
         end, iterations, builds = self._iterate(system)
         if not end.reason.startswith("CONVERGED"):
