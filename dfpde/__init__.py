@@ -16,6 +16,7 @@ _HOMES = {
     "Product Stack Sum TorchFunction WavePackets check_ansatz",
     "calculus": "Field div dot dx grad laplacian",
     "conditions": "Dirichlet",
+    "diagnostics": "History",
     "domain": "Mesh Quadrature read_mesh",
     "errors": "DfpdeError",
     "evolution": "DormandPrince Event FieldStep Fixed PI RK4 State evolve",
@@ -23,6 +24,7 @@ _HOMES = {
     "io": "ParaViewWriter load progress save",
     "leastsquares": "KSP LSQR Dense",
     "problem": "Problem",
+    "solving": "solve",
     "regularization": "AutoInertia Inertia InertiaFromMass Tikhonov",
 }
 

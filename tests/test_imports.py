@@ -29,10 +29,10 @@ regularization
 evolution
 constraints
 fitting
-solving
 learning
 fem
 diagnostics
+solving
 io
 runs
 cases
@@ -54,6 +54,7 @@ HOMES = {
     "h5py": ["io/*", "domain/exodus.py"],
     "jax": ["ansatz/autodiff/*"],
     "torch": ["ansatz/autodiff/*"],
+    "pandas": ["diagnostics/history.py"],
     "matplotlib": ["diagnostics/plot*.py"],
     "tqdm": ["io/reporting.py"],
     "pymetis": ["domain/*", "fem/*"],

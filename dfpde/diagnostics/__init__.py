@@ -4,6 +4,7 @@ from ..constraints.conserved import Conserving
 from ..constraints.nullspace import NullSpace
 from ..functional import Functional
 from .error_bound import ErrorBound, FieldStepBound, growth_rate
+from .history import History
 from .ledger import EnergyLedger, Entry
 from .sensitivity import Sensitivity, sensitivities
 from .spectra import EpsilonReport, EpsilonWarning, Spectrum, check_epsilon, spectrum
@@ -17,6 +18,7 @@ __all__ = [
     "ErrorBound",
     "FieldStepBound",
     "Functional",
+    "History",
     "NullSpace",
     "Sensitivity",
     "Spectrum",
