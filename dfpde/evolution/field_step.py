@@ -27,6 +27,7 @@ from ..leastsquares import Solver
 from ..model import Model
 from ..parallel.collective import collective_errors, norm, require_finite
 from ..regularization import Regularization, Velocity
+from ..representation import represent
 from .explicit import Step
 from .projection import FIRST_DAMPING, FieldProjection
 from .state import State
@@ -87,6 +88,8 @@ class BlackBox:
     advance: Callable[[float, Array, float], Array]
     order: int | None = None
 
+    __repr__ = represent
+
     def __post_init__(self) -> None:
         if self.order is not None and self.order < 1:
             raise ParameterError(f"order = {self.order}", "1 or more, or None for a stepper that is taken as exact")
@@ -136,6 +139,8 @@ class FieldStep:
     rho: float = 1.0
     substeps: int = 8
     projection: FieldProjection = field(default_factory=FieldProjection)
+
+    __repr__ = represent
 
     def __post_init__(self) -> None:
         if not (0 < self.rtol < 1 and 0 <= self.rho <= 1 and self.substeps >= 1):

@@ -15,6 +15,7 @@ from scipy import sparse
 
 from ..errors import ParameterError, ShapeError
 from ..parallel.collective import collective_errors
+from ..representation import represent
 from ..steppers.imex import ARS443, ImexTableau, imex_step
 from .linear import LinearSolver
 from .nodes import Nodes
@@ -59,6 +60,8 @@ class StiffModel:
     values: Callable[[float, Array], Array] | None = None
     prefix: str = "dfpde_fem_step_"
     _solvers: dict[tuple[int, float], LinearSolver] = field(default_factory=dict, init=False, repr=False)
+
+    __repr__ = represent
 
     def __post_init__(self) -> None:
         n = self.nodes.n
@@ -130,6 +133,8 @@ class CrankNicolson:
 
     order = 2
 
+    __repr__ = represent
+
     def __post_init__(self) -> None:
         if self.model.load is not None:
             raise ParameterError("Crank–Nicolson steps of a model with a load", "ImplicitExplicit(model)")
@@ -154,6 +159,8 @@ class ImplicitExplicit:
 
     model: StiffModel
     tableau: ImexTableau = ARS443
+
+    __repr__ = represent
 
     @property
     def order(self) -> int:

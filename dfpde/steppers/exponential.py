@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..representation import represent
 from .fourier import Fourier, phi
 
 Array = NDArray[Any]
@@ -25,6 +26,8 @@ class ETDRK4(Fourier):
     """
 
     order = 4
+
+    __repr__ = represent
 
     def __call__(self, t: float, u: Array, dt: float) -> Array:
         """u(t + dt) of u(t), values at this rank's points; collective."""
@@ -50,6 +53,8 @@ class ETDRK32(Fourier):
     """
 
     order, error_order = 3, 2
+
+    __repr__ = represent
 
     def __call__(self, t: float, u: Array, dt: float) -> Array:
         """u(t + dt) of u(t), values at this rank's points; collective."""

@@ -22,6 +22,7 @@ from ..domain import grids
 from ..domain.quadrature import Quadrature
 from ..errors import MissingDerivative, ShapeError
 from ..parallel.collective import collective_errors
+from ..representation import represent
 
 Array = NDArray[Any]
 
@@ -51,6 +52,8 @@ class PeriodicGrid:
     ParameterError
         Bounds or numbers of points that make no grid.
     """
+
+    __repr__ = represent
 
     def __init__(self, bounds: grids.Bounds, n: int | Sequence[int], comm: MPI.Comm) -> None:
         self.comm = comm

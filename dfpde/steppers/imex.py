@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..representation import represent
 from .fourier import Fourier
 
 Array = NDArray[Any]
@@ -39,6 +40,8 @@ class ImexTableau:
     explicit: tuple[Row, ...]
     c: Row
     order: int
+
+    __repr__ = represent
 
     @property
     def gamma(self) -> float:
@@ -107,6 +110,8 @@ class IMEX(Fourier):
     """
 
     tableau: ImexTableau = ARS443
+
+    __repr__ = represent
 
     @property
     def order(self) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ParameterError, ShapeError
+from ..representation import represent
 from .grid import PeriodicGrid
 
 Array = NDArray[Any]
@@ -44,6 +45,8 @@ class SplitStep:
     grid: PeriodicGrid
     potential: Callable[[float, Array, Array], Array]
     order: int = 4
+
+    __repr__ = represent
 
     def __post_init__(self) -> None:
         if self.order not in (2, 4):
