@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from skfem.models import mass
 
 from ..errors import ShapeError
 from ..parallel.collective import collective_errors, require_finite
 from ..representation import represent
 from .linear import LinearSolver
+from .nodes import VALUES
+from .nullspace import constants
 from .skfem_adapter import Space
 from .transfer import Function
 
@@ -27,6 +30,10 @@ Value = float | Callable[[Array], Array]
 
 class Elliptic:
     """c with a(c, v) = ∫ u v + l(v), on a scikit-fem space; collective, and fixed once made.
+
+    Where the form does not see constants (−Δc = u without boundary values, periodic, a pressure), the solution is that
+    with mean zero, on every separate part of the mesh; the source and l must then have mean zero there, up to a
+    relative quadrature error of 1e-3, which is taken out (beyond 1e-8 with a warning).
 
     Parameters
     ----------
@@ -47,7 +54,8 @@ class Elliptic:
     Raises
     ------
     ParameterError
-        On all ranks: a boundary that the mesh does not have; Dirichlet values for degrees of freedom that are none.
+        On all ranks: a boundary that the mesh does not have; Dirichlet values for degrees of freedom that are none;
+        a form whose null space is not that of its adjoint.
     """
 
     __repr__ = represent
@@ -81,14 +89,29 @@ class Elliptic:
             with collective_errors(space.comm):
                 self._known[chosen] = value(nodes.x[:, chosen]) if callable(value) else value
         self.matrix = nodes.matrix(local)
-        numbers = np.unique(np.concatenate(fixed)) if fixed else None
-        self.solver = LinearSolver(nodes, self.matrix, prefix, numbers, pc="gamg", rtol=rtol)
+        numbers = np.unique(np.concatenate(fixed)) if fixed else np.zeros(0, dtype=int)
+        self._constants = constants(nodes, local, numbers, self._one(), space.integrals)
+        numbers = np.union1d(numbers, self._constants.pins())
+        anywhere = space.comm.allreduce(numbers.size) > 0
+        self.solver = LinearSolver(nodes, self.matrix, prefix, numbers if anywhere else None, pc="gamg", rtol=rtol)
+
+    def _one(self) -> Array:
+        """Coefficients of the constant 1."""
+        if self.space.nodes.kind == VALUES:
+            return np.ones(self.space.nodes.n)
+        with collective_errors(self.space.comm):
+            local = self.space.matrix(mass)
+        return LinearSolver(self.space.nodes, self.space.nodes.matrix(local), "dfpde_fem_mass_").solve(
+            self.space.integrals
+        )
 
     def solve(self, source: Array) -> Function:
         """c for a source u given at the points of ``space.quadrature``, (N,).
 
         Raises
         ------
+        ParameterError
+            On all ranks: the problem has no solution, because constants solve it without a source and u has a mean.
         ShapeError, NonFiniteError, SolverError
             On all ranks.
         """
@@ -101,4 +124,5 @@ class Elliptic:
                     f"give one number for each of the {space.quadrature.n} points of space.quadrature there",
                 )
         require_finite(space.comm, "look at the source of the elliptic problem", source=source)
-        return Function(space, self.solver.solve(self._load + space.weighted(source), self._known))
+        load = self._constants.compatible(self._load + space.weighted(source))
+        return Function(space, self._constants.without_means(self.solver.solve(load, self._known)))

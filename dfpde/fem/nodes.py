@@ -188,14 +188,23 @@ class Nodes:
         """x with x_j = the value that ranks have at node j, equal on all ranks that share it; collective."""
         return self._to_total(local, "INSERT")
 
-    def _to_total(self, local: Array, mode: str) -> Any:
+    def smallest(self, local: Array) -> Array:
+        """At each of this rank's nodes the smallest of the values that ranks have there; collective."""
+        lowest: Array = -self.spread(self._to_total(-local, "MAX_VALUES", -np.inf))
+        return lowest
+
+    def shares(self) -> Array:
+        """How many ranks have each of this rank's nodes, (n,); collective."""
+        return self.spread(self.sum(np.ones(self.n)))
+
+    def _to_total(self, local: Array, mode: str, start: float = 0.0) -> Any:
         p = self._petsc
         if p is None:
             values = np.zeros(self.size)
             values[self.numbers] = local  # on one rank no number is there twice
             return values
         total = p.total.duplicate()
-        total.set(0.0)
+        total.set(start)
         p.local.getArray()[:] = local
         p.scatter.scatter(p.local, total, addv=getattr(p.insert, mode))
         return total

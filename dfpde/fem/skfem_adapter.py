@@ -236,6 +236,11 @@ class Space:
         made = [sparse.csr_array((np.concatenate(part), place), shape=(count, n)) for part in data]
         return made[0], tuple(made[1:])
 
+    @cached_property
+    def integrals(self) -> Array:
+        """Sub-assembled ∫ φ_i, (n,)."""
+        return self.weighted(np.ones(self.quadrature.n))
+
     def weighted(self, values: Array) -> Array:
         """Sub-assembled ∫ u φ_i, (n,), of values (N,) at the points of `quadrature`."""
         load: Array = self.evaluation[0].T @ (self.quadrature.w * values)
