@@ -79,7 +79,8 @@ def _whole(mesh: Any) -> tuple[RawMesh, dict[str | None, Ids]]:
         return raw, facets
     local = Mesh.from_skfem(mesh, MPI.COMM_SELF)  # checks, and sorts out periodic meshes
     cell_type = meshes.cell_type_of(type(local.local))
-    raw = RawMesh(local.local.doflocs, local.local.t, cell_type, {}, dict(local.local.subdomains or {}))
+    regions = dict(local.local.subdomains or {})
+    raw = RawMesh(local.local.doflocs, local.local.t, cell_type, {}, regions, local.corners)
     if local.local.t.max() + 1 != local.n_vertices or not np.array_equal(local.vertex_ids, np.arange(local.n_vertices)):
         raise MeshError(f"{type(mesh).__name__} has curved cells or loose vertices", "give its file, or straight cells")
     return raw, dict(local.facets)
@@ -95,7 +96,8 @@ def _ordered(
     cuts = np.searchsorted(owner[order], np.arange(count + 1)).astype(np.int64)
     regions = {name: np.sort(place[np.asarray(ids)]) for name, ids in raw.subdomains.items()}
     moved = {name: np.stack([place[pairs[0]], pairs[1]]) for name, pairs in facets.items()}
-    return replace(raw, cells=raw.cells[:, order], subdomains=regions), moved, cuts
+    corners = None if raw.corners is None else raw.corners[:, order]
+    return replace(raw, cells=raw.cells[:, order], subdomains=regions, corners=corners), moved, cuts
 
 
 def partition_cells(mesh: RawMesh, count: int) -> Array:
@@ -129,7 +131,8 @@ def dual_graph(mesh: RawMesh) -> tuple[Array, Array]:
     """Neighbours of every cell through facets, as (cells + 1,) offsets and numbers of cells."""
     facets = mesh.refdom.facets
     n = mesh.cells.shape[1]
-    corners = np.sort(np.stack([mesh.cells[facet] for facet in facets], axis=1).reshape(len(facets[0]), -1), axis=0)
+    cells = mesh.cells if mesh.corners is None else mesh.corners
+    corners = np.sort(np.stack([cells[facet] for facet in facets], axis=1).reshape(len(facets[0]), -1), axis=0)
     order = np.lexsort(corners)
     same = np.all(corners[:, order[1:]] == corners[:, order[:-1]], axis=0)
     one, other = (order[:-1][same] % n).astype(np.int32), (order[1:][same] % n).astype(np.int32)

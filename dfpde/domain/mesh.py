@@ -49,6 +49,9 @@ class Mesh:
     facets : mapping
         Name → this rank's facets of that boundary, (2, n): cell of `local`, and place of the facet in the cell.
         A facet belongs to exactly one cell of exactly one rank.  None → the boundary of the whole mesh.
+    corners : ndarray of int64 or None
+        On a periodic mesh, whose cells in `local` have nodes of their own: number in the whole mesh of the corners of
+        this rank's cells, (corners, cells), equal where cells are joined.
     """
 
     local: Any
@@ -61,6 +64,7 @@ class Mesh:
     boundaries: tuple[str, ...] = ()
     subdomains: tuple[str, ...] = ()
     facets: Mapping[str | None, Ids] = field(default_factory=dict)
+    corners: Ids | None = None
 
     __repr__ = represent
 
@@ -71,7 +75,8 @@ class Mesh:
         Parameters
         ----------
         mesh : skfem.Mesh
-            The same mesh on all ranks; lines, triangles, quadrilaterals, tetrahedra, hexahedra of any order.
+            The same mesh on all ranks; lines, triangles, quadrilaterals, tetrahedra, hexahedra of any order; periodic
+            ones too (``MeshTri1DG.periodic`` and its like).
         comm : MPI.Comm, optional
             May be left out in a job of one process.
         weights : ndarray, optional
@@ -80,13 +85,12 @@ class Mesh:
         Raises
         ------
         MeshError
-            On all ranks, if a coordinate is not finite, or a cell has zero volume or is folded.
-            (scikit-fem's own ``is_valid`` accepts these.)
+            On all ranks, if a coordinate is not finite, a cell has zero volume or is folded (scikit-fem's own
+            ``is_valid`` accepts these), or a period has fewer than three cells.
         """
         comm = communicator(comm)
         with collective_errors(comm):
-            kind = type(mesh).__bases__[-1] if hasattr(type(mesh), "periodic") else type(mesh)  # discontinuous meshes
-            whole = RawMesh(mesh.doflocs, cells.nodes(mesh), cell_type_of(kind), {}, dict(mesh.subdomains or {}))
+            whole = _whole(mesh)
             cuts = blocks(whole.cells.shape[1], comm.size, weights)
             part = _cut(whole, _facets(mesh, whole.cell_type), int(cuts[comm.rank]), int(cuts[comm.rank + 1]))
             _check(part)
@@ -187,7 +191,8 @@ def _cut(raw: RawMesh, facets: Mapping[str | None, Ids], low: int, high: int) ->
     regions = {name: within(np.asarray(numbers)[None], low, high)[0] for name, numbers in raw.subdomains.items()}
     mine = {name: within(pairs, low, high) for name, pairs in facets.items()}
     points = np.ascontiguousarray(raw.points[:, ids])
-    return _Part(RawMesh(points, renumbered, raw.cell_type, {}, regions), low, ids.astype(np.int64), mine)
+    corners = None if raw.corners is None else raw.corners[:, low:high].astype(np.int64)
+    return _Part(RawMesh(points, renumbered, raw.cell_type, {}, regions, corners), low, ids.astype(np.int64), mine)
 
 
 def _build(part: _Part, comm: MPI.Comm, whole: _Whole) -> Mesh:
@@ -198,7 +203,7 @@ def _build(part: _Part, comm: MPI.Comm, whole: _Whole) -> Mesh:
         ids = np.empty_like(part.ids)
         ids[cells.nodes(local)] = part.ids[raw.cells]  # second-order nodes were renumbered by scikit-fem
     counts = (whole.n_cells, whole.n_vertices, part.first)
-    return Mesh(local, comm, raw.dim, *counts, ids, whole.boundaries, whole.subdomains, part.facets)
+    return Mesh(local, comm, raw.dim, *counts, ids, whole.boundaries, whole.subdomains, part.facets, raw.corners)
 
 
 def _scatter(raw: Any, facets: Mapping[str | None, Ids], cuts: Any, comm: MPI.Comm) -> Mesh:
@@ -259,6 +264,19 @@ def cell_type_of(kind: Any) -> str:
         if known.elem is kind.elem:
             return name
     raise MeshError(f"unsupported mesh class {kind.__name__}", f"use cells of type {', '.join(mesh_raw.MESH_TYPES)}")
+
+
+def _whole(mesh: Any) -> RawMesh:
+    """Cells and nodes; the cells of scikit-fem's periodic meshes (Mesh…DG) have nodes of their own."""
+    periodic = hasattr(type(mesh), "periodic")
+    kind = cell_type_of(type(mesh).__bases__[-1] if periodic else type(mesh))
+    corners = mesh.t.astype(np.int64) if periodic else None
+    if periodic and mesh.dim() > 1:
+        twice = mesh_raw.joined_twice(RawMesh(np.zeros((1, mesh.t.max() + 1)), mesh.t, kind))
+        if twice.size:
+            what = f"{twice.size} cells have two facets in common with another one, first {twice[:5].tolist()}"
+            raise MeshError(f"{type(mesh).__name__}: {what}", "at least three cells in every period")
+    return RawMesh(mesh.doflocs, cells.nodes(mesh), kind, {}, dict(mesh.subdomains or {}), corners)
 
 
 def _facets(mesh: Any, cell_type: str) -> dict[str | None, Ids]:

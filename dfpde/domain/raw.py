@@ -46,6 +46,9 @@ class RawMesh:
         Name → corner numbers (corners, facets) of its facets.
     subdomains : dict
         Name → numbers of its cells.
+    corners : ndarray of int or None
+        On a periodic mesh, whose cells have nodes of their own: numbers of the corners, (corners, cells), equal where
+        cells are joined.
     """
 
     points: Array
@@ -53,6 +56,7 @@ class RawMesh:
     cell_type: str
     boundaries: Mapping[str, Array] = field(default_factory=dict)
     subdomains: Mapping[str, Ids] = field(default_factory=dict)
+    corners: Ids | None = None
 
     @property
     def mesh_type(self) -> Any:
@@ -222,6 +226,18 @@ def cells_at_facets(mesh: RawMesh) -> dict[str, Ids]:
         at = np.minimum(np.searchsorted(known, wanted), known.size - 1)
         found[name] = np.where(known[at] == wanted, counts[at], 0)
     return found
+
+
+def joined_twice(mesh: RawMesh) -> Ids:
+    """Cells that have two facets in common with another one: on a periodic mesh, fewer than three in a period."""
+    mixed, count = _mixed(int(mesh.cells.max(initial=0)) + 1), mesh.cells.shape[1]
+    names = np.concatenate([_facet_names(mesh, place, mixed) for place in range(mesh.refdom.nfacets)])
+    order = np.argsort(names, kind="stable")
+    same = np.flatnonzero(names[order[1:]] == names[order[:-1]])
+    pairs = np.sort(np.stack([order[same] % count, order[same + 1] % count]), axis=0)
+    known, times = np.unique(pairs, axis=1, return_counts=True)
+    twice: Ids = np.unique(known[:, times > 1])
+    return twice
 
 
 def outer_facets(mesh: RawMesh) -> Ids:

@@ -166,7 +166,8 @@ def constants(nodes: Nodes, local: Any, fixed: Array, one: Array, integrals: Arr
 
 
 def _union(comm: MPI.Comm, mine: Array) -> Array:
-    return np.unique(np.concatenate(comm.allgather(np.unique(mine))))
+    together: Array = np.unique(np.concatenate(comm.allgather(np.unique(mine))))
+    return together
 
 
 def _part(label: Array, numbers: Array) -> Array:

@@ -15,7 +15,7 @@ from skfem.generic_utils import OrientedBoundary
 
 from ..domain.cells import rule
 from ..domain.decomposition import shared_numbers
-from ..domain.mesh import Mesh
+from ..domain.mesh import Mesh, cell_type_of
 from ..domain.quadrature import Quadrature
 from ..domain.raw import MESH_TYPES
 from ..errors import MeshError, ParameterError, ShapeError
@@ -25,6 +25,9 @@ from .nodes import VALUES, Nodes
 
 Array = NDArray[Any]
 
+PERIODIC = {
+    "line": skfem.MeshLine1DG, "triangle": skfem.MeshTri1DG, "quad": skfem.MeshQuad1DG, "hexahedron": skfem.MeshHex1DG,
+}  # fmt: skip
 CELLS = {kind.elem.refdom.name: kind for kind in reversed(list(MESH_TYPES.values()))}  # the first-order class of each
 
 
@@ -41,12 +44,42 @@ def has_point_values(element: skfem.Element) -> bool:
     return bool(np.allclose(np.array(values)[:, 0], np.eye(len(values)), atol=1e-9))
 
 
+class _Joined:
+    """The mapping of a periodic mesh's cells, asked by the numbers that facets have where cells are joined."""
+
+    def __init__(self, local: Any, number: dict[int, int]) -> None:
+        self._local, self._mapping, self._number = local, local.mapping(), number
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._mapping, name)
+
+    def _own(self, find: Array) -> Array:
+        return np.array([self._number[int(facet)] for facet in find])
+
+    def G(self, X: Array, find: Array) -> Any:
+        return self._mapping.G(X, find=self._own(find))
+
+    def detDG(self, X: Array, find: Array) -> Any:
+        return self._mapping.detDG(X, find=self._own(find))
+
+    def normals(self, X: Array, tind: Array, find: Array, t2f: Array) -> Any:
+        return self._mapping.normals(X, tind, self._own(find), self._local.t2f)
+
+
+def _agreed(nodes: Nodes) -> Nodes:
+    """On a periodic mesh a node has several places: all ranks take that of the lowest rank."""
+    owner = nodes.smallest(np.full(nodes.n, float(nodes.comm.rank)))
+    x = [nodes.spread(nodes.sum(np.where(owner == nodes.comm.rank, axis, 0.0))) for axis in nodes.x]
+    return Nodes(np.array(x), nodes.comm, nodes.numbers, kind=nodes.kind)
+
+
 @dataclass(frozen=True, eq=False)
 class Space:
     """A scikit-fem element on a distributed mesh.
 
     Creating one is collective.  Any element whose degrees of freedom sit at vertices, edges, facets and in cells (P1,
-    P2, Q1, Q2, …) on straight cells.
+    P2, Q1, Q2, …) on straight cells.  On a periodic mesh (scikit-fem's Mesh…DG) cells are joined across the period, and
+    `nodes.x` has one of the places of a node there.
 
     Parameters
     ----------
@@ -69,7 +102,7 @@ class Space:
     Raises
     ------
     MeshError
-        On all ranks: curved cells.
+        On all ranks: curved cells; several degrees of freedom on a facet or edge of a periodic mesh.
     """
 
     mesh: Mesh
@@ -87,12 +120,16 @@ class Space:
             if local is not None and local.t.max(initial=-1) + 1 != local.doflocs.shape[1]:
                 raise MeshError(f"{type(local).__name__} has curved cells", "use first-order cells")
             if local is not None:
-                basis = skfem.CellBasis(local, self.element, quadrature=rule(self.element.refdom, self._order))
+                inside = rule(self.element.refdom, self._order)
+                basis = skfem.CellBasis(self._topology, self.element, local.mapping(), quadrature=inside)
             keys, x = self._keys(basis)
         numbers = shared_numbers(keys, mesh.comm)
         object.__setattr__(self, "basis", basis)
         kind = VALUES if has_point_values(self.element) else type(self.element).__name__
-        object.__setattr__(self, "nodes", Nodes(x, mesh.comm, numbers, kind=kind))
+        nodes = Nodes(x, mesh.comm, numbers, kind=kind)
+        if mesh.comm.allreduce(int(mesh.corners is not None)):
+            nodes = _agreed(nodes)
+        object.__setattr__(self, "nodes", nodes)
         points, w = np.zeros((mesh.dim, 0)), np.zeros(0)
         if basis is not None:
             points, w = np.asarray(basis.global_coordinates()).reshape(mesh.dim, -1), basis.dx.ravel()
@@ -108,7 +145,7 @@ class Space:
         width = 1 + 4
         if basis is None:
             return np.zeros((width, 0), np.int64), np.zeros((self.mesh.dim, 0))
-        local, ids, dofs = self.mesh.local, self.mesh.vertex_ids, basis.dofs
+        local, ids, dofs = self._topology, self._vertices, basis.dofs
         keys = np.full((width, basis.N), -1, dtype=np.int64)
         own = (self.mesh.first_cell + np.arange(local.nelements))[None]
         tables = [(dofs.nodal_dofs, ids[None]), (dofs.interior_dofs, own)]
@@ -120,6 +157,26 @@ class Space:
             keys[0, numbers] = kind
             keys[1 : 1 + len(where), numbers] = where
         return keys, np.nan_to_num(basis.doflocs)  # bubbles have no location
+
+    @cached_property
+    def _topology(self) -> Any:
+        """This rank's cells joined as the mesh joins them: `mesh.local`, on a periodic mesh a discontinuous one."""
+        local, corners = self.mesh.local, self.mesh.corners
+        if local is None or corners is None:
+            return local
+        dofs = self.element
+        if max(np.size(dofs.facet_dofs) and dofs.facet_dofs, np.size(dofs.edge_dofs) and dofs.edge_dofs) > 1:
+            raise MeshError(
+                f"{type(dofs).__name__} has several degrees of freedom on a facet or edge of a periodic mesh",
+                "an element with at most one there: their order is not defined across the period",
+            )
+        joined = np.searchsorted(self._vertices, corners).astype(np.int32)
+        return PERIODIC[cell_type_of(type(local))](local.doflocs, joined, sort_t=False)
+
+    @property
+    def _vertices(self) -> Array:
+        """Numbers in the whole mesh of the vertices of `_topology`."""
+        return self.mesh.vertex_ids if self.mesh.corners is None else np.unique(self.mesh.corners)
 
     @property
     def _order(self) -> int:
@@ -143,7 +200,11 @@ class Space:
         if facets.size == 0:
             return None
         points = rule(self.element.refdom.brefdom, self._order if intorder is None else intorder)
-        return skfem.FacetBasis(self.mesh.local, self.element, quadrature=points, facets=facets)
+        local, mapping = self.mesh.local, None
+        if self.mesh.corners is not None:
+            cell, place = self.mesh.facets[name]
+            mapping = _Joined(local, dict(zip(facets.tolist(), local.t2f[place, cell].tolist(), strict=True)))
+        return skfem.FacetBasis(self._topology, self.element, mapping, quadrature=points, facets=facets)
 
     def matrix(self, form: Any, boundary: str | None = None, **fields: Any) -> sparse.csr_array:
         """Sub-assembled matrix (n, n) of a bilinear form on this rank's cells, or on a named boundary.
@@ -209,8 +270,8 @@ class Space:
         cell, place = self.mesh.facets[name]
         if cell.size == 0:
             return np.zeros(0, dtype=np.int32)
-        facets = self.mesh.local.t2f[place, cell].astype(np.int32)
-        return OrientedBoundary(facets, (self.mesh.local.f2t[0, facets] != cell).astype(np.int32))
+        facets = self._topology.t2f[place, cell].astype(np.int32)
+        return OrientedBoundary(facets, (self._topology.f2t[0, facets] != cell).astype(np.int32))
 
     # -- points ------------------------------------------------------------------------------------------------
     @cached_property
