@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..calculus import Field
 from ..errors import ParameterError, StepError
 from ..evolution.explicit import Integrator, Step, Wrapped
+from ..evolution.field_step import FieldStep
 from ..evolution.state import State
 from ..functional import Functional, stage_gradients, values
 from ..leastsquares import Solver, Tangent
@@ -167,5 +168,8 @@ class _Projecting(Wrapped):
         step = self.scheme.step(problem, solver, regularization, state, dt)
         if not np.all(np.isfinite(step.theta)):
             return step
+        if isinstance(self.scheme, FieldStep):  # it solves for no velocity: gradients and metric at its end
+            context = StageContext(state.t + dt, dt, 1, state.step, 0, state.rule_carry)
+            self.held.velocity(problem.system(state.t + dt, step.theta), step.last.anchor, solver, context)
         theta = self.held.project(problem, step.theta, prepare=not step.at_end)
         return replace(step, theta=theta, field=self.held._field)

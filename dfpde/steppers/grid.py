@@ -22,6 +22,7 @@ from ..domain import grids
 from ..domain.quadrature import Quadrature
 from ..errors import MissingDerivative, ShapeError
 from ..parallel.collective import collective_errors
+from ..parallel.communicator import communicator
 from ..representation import represent
 
 Array = NDArray[Any]
@@ -35,8 +36,8 @@ class PeriodicGrid:
     bounds : (a, b) or sequence of (a, b)
     n : int or sequence of int
         Points in each direction.
-    comm : MPI.Comm
-        Of the quadrature; every rank holds the whole grid for its transforms.
+    comm : MPI.Comm, optional
+        Of the quadrature; every rank holds the whole grid for its transforms.  May be left out on one process.
 
     Attributes
     ----------
@@ -55,8 +56,8 @@ class PeriodicGrid:
 
     __repr__ = represent
 
-    def __init__(self, bounds: grids.Bounds, n: int | Sequence[int], comm: MPI.Comm) -> None:
-        self.comm = comm
+    def __init__(self, bounds: grids.Bounds, n: int | Sequence[int], comm: MPI.Comm | None = None) -> None:
+        self.comm = comm = communicator(comm)
         with collective_errors(comm):
             self.x, _ = grids.periodic(bounds, n, 0, 1)
             box = np.asarray(bounds, dtype=float).reshape(-1, 2)

@@ -9,7 +9,7 @@ import pytest
 from mpi4py import MPI
 
 import dfpde as df
-from dfpde.diagnostics import FieldStepBound
+from dfpde.diagnostics import Conserving, FieldStepBound, Functional
 from dfpde.errors import ParameterError, ShapeError, StepError
 from dfpde.evolution.field_step import BlackBox
 from dfpde.evolution.projection import FieldProjection
@@ -149,6 +149,16 @@ def test_embedded_pair_and_step_doubling_keep_the_same_tolerance():
         )
         ends.append(problem.field(end).value)
     assert problem.quadrature.norm(ends[1] - ends[0]) < 1e-3
+
+
+def test_conserved_quantities_are_kept_to_rounding():
+    problem, start, stepper, _ = soliton(MPI.COMM_SELF)
+    held = Conserving(problem, (Functional.linear(),), df.Inertia(1e-4, 0.97), start)
+    step = held.integrator(df.FieldStep(stepper, 1e-3))
+    *_, end = df.evolve(problem, start, until=0.5, controller=df.Fixed(0.1), integrator=step, regularization=held)
+    assert np.max(np.abs(held.misfit(end))) < 1e-12
+    *_, free = df.evolve(problem, start, until=0.5, controller=df.Fixed(0.1), integrator=step.scheme)
+    assert np.max(np.abs(held.misfit(free))) > 1e-9
 
 
 @pytest.mark.mpi
