@@ -96,6 +96,10 @@ class StepError(DfpdeError, ArithmeticError):
         self.state = state
 
 
+class ResolutionError(StepError):
+    """A quadrature that does not resolve the tangent: a single point decides a direction of the parameters."""
+
+
 class CheckpointError(DfpdeError, OSError):
     """A checkpoint or output file that cannot be written, or read back intact."""
 

@@ -6,6 +6,7 @@ from .default import default_solver
 from .dense import Dense, right_singular, singular_values, truncated
 from .dual import DualCholesky
 from .gram import GramCholesky
+from .leverage import Leverage, leverage
 from .matrix_free import MatrixFreeRows, Products
 from .nystrom import Nystrom
 from .preconditioner import Preconditioner
@@ -21,6 +22,7 @@ __all__ = [
     "DualCholesky",
     "GramCholesky",
     "LeastSquares",
+    "Leverage",
     "MatrixFreeRows",
     "MetricRows",
     "Nystrom",
@@ -33,6 +35,7 @@ __all__ = [
     "SparseRows",
     "Tangent",
     "default_solver",
+    "leverage",
     "real_rows",
     "right_singular",
     "root_weights",
