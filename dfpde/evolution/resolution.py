@@ -27,7 +27,7 @@ Array = NDArray[Any]
 Policy = Literal["warn", "raise", "ignore"]
 
 #: Leverage from which on a point is said to decide a direction; table in docs/limits.md.
-DECIDES = 0.9
+DECIDES = 0.8
 
 #: Steps between two looks where they cost what a step does; a twentieth of the work of a run.
 RARELY = 20
@@ -47,7 +47,7 @@ class ResolutionGuard:
     Parameters
     ----------
     policy : {"warn", "raise", "ignore"}
-        What to do when the largest leverage exceeds 0.9: warn (once for each place in the code), raise
+        What to do when the largest leverage exceeds 0.8: warn (once for each place in the code), raise
         `ResolutionError`, or only keep the numbers in `State.statistics`.
 
     Raises
