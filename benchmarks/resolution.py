@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import dfpde as df
 from benchmarks.study_problems import cole_hopf
-from dfpde.evolution.resolution import DECIDES, ResolutionGuard
+from dfpde.evolution.resolution import CROWDED, DECIDES
 
 SELF = MPI.COMM_SELF
 
@@ -118,18 +118,19 @@ def run(case: Case, rtol: float) -> dict:
     """Fit on fine points (so that the start is right), evolve on the case's own, look with the guard."""
     problem, fine = case.problem, case.fine
     start = df.fit(df.Problem(problem.ansatz, fine, problem.rhs), lambda x: case.exact(0.0, x))
-    guard, spoke, largest = ResolutionGuard("ignore"), None, 0.0
+    spoke, largest, rows = None, 0.0, problem.quadrature.size
 
     def error(state) -> float:
         exact = case.exact(state.t, fine.x)
         return fine.norm(problem.field(state, fine.x).value - exact) / fine.norm(exact)
 
-    state, first = df.State(0.0, start.theta), error(start)
+    begin, state, first = df.State(0.0, start.theta), start, error(start)
+    how = {"controller": df.PI(rtol=rtol), "on_unresolved": "ignore"}
     try:
-        for state in df.evolve(problem, state, until=case.until, controller=df.PI(rtol=rtol)):
-            seen = guard.after(problem, state, 6).statistics.resolution
+        for state in df.evolve(problem, begin, until=case.until, **how):
+            seen = state.statistics.resolution
             largest = max(largest, seen if np.isfinite(seen) else 0.0)
-            if seen > DECIDES and spoke is None:
+            if (seen > DECIDES or state.statistics.effective_dimension > CROWDED * rows) and spoke is None:
                 spoke = state.t, error(state), state.step
     except df.DfpdeError as stopped:
         print(f"  ({type(stopped).__name__} at t = {state.t:.3g})")
@@ -143,7 +144,8 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--rtol", type=float, default=1e-4)
     rtol = parser.parse_args(argv).rtol
     warnings.simplefilter("ignore")
-    print(f"{'':27} {'points':>6} {'p':>4} {'max ℓ':>7} {'flag at t':>9} {'error then':>10} {'at start':>9} {'at end':>9}")
+    heads = f"{'flag at t':>9} {'error then':>10} {'at start':>9} {'at end':>9}"
+    print(f"{'':27} {'points':>6} {'p':>4} {'max ℓ':>7} {heads}")
     result = dict.fromkeys(("resolved", "false_alarms", "unresolved", "flagged", "flagged_in_time"), 0)
     for case in cases():
         found = run(case, rtol)

@@ -23,7 +23,17 @@ from .calculus import Field
 from .conditions import Condition
 from .domain.quadrature import Quadrature
 from .errors import ShapeError
-from .leastsquares import DenseRows, MatrixFreeRows, Products, Rows, SparseRows, Tangent, real_rows, root_weights
+from .leastsquares import (
+    DenseRows,
+    MatrixFreeRows,
+    Products,
+    Rows,
+    SparseRows,
+    Tangent,
+    column_metric,
+    real_rows,
+    root_weights,
+)
 from .leastsquares.events import RHS, TANGENT
 from .model import StageSystem
 from .parallel.collective import collective_errors
@@ -96,13 +106,11 @@ class Problem:
         """The same problem with D = column norms ‖√W J e_j‖ at a state as the metric of the parameters; collective.
 
         Parameters have units (an amplitude, a length, a rate), and a plain ε²‖v‖² adds them up as if they had none.
-        With D a unit of every parameter is what changes the field by 1, at that state.  Columns of norm zero (up to
-        rounding) get the smallest positive norm.
+        With D a unit of every parameter is what changes the field by 1, at that state (`leastsquares.metric`).
         """
         theta = self.ansatz.check_theta(getattr(state, "theta", state))
-        norms = self.tangent(theta).column_norms()
-        counts = norms > 2.0**-40 * np.max(norms)  # an amplitude of 1e-17 is zero up to rounding, and no unit
-        return replace(self, scale=np.where(counts, norms, norms[counts].min() if counts.any() else 1.0))
+        blocks = [part for part, _ in self.ansatz.slices().values()]
+        return replace(self, scale=column_metric(self.tangent(theta).column_norms(), blocks))
 
     def field(self, state: Any, x: Array | None = None) -> Field:
         """u = Φ(θ) at the quadrature points (or at x); `state` is a State or θ itself."""

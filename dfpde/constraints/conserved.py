@@ -89,6 +89,7 @@ class Conserving:
         self.problem = problem
         self.quantities = tuple(quantities)
         self.regularization = regularization
+        self.chooses_metric = regularization.chooses_metric
         self.rtol = rtol
         self.targets, _ = values(problem, self.quantities, problem.field(start))
         self._gradients: Array | None = None

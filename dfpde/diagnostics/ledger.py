@@ -216,7 +216,7 @@ class _Watched(Wrapped):
 
 
 @dataclass(frozen=True, eq=False)
-class _Spy:
+class _Spy(Regularization):
     """Regularization that reports the velocities it finds."""
 
     inner: Regularization

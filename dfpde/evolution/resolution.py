@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -21,16 +20,22 @@ from ..ansatz.base import Ansatz
 from ..errors import DfpdeWarning, ParameterError, ResolutionError
 from ..leastsquares import Leverage, Tangent, leverage
 from ..model import Model
+from ..parallel.collective import collective_errors
+from ..parallel.threads import one_thread
 from .state import State
 
 Array = NDArray[Any]
 Policy = Literal["warn", "raise", "ignore"]
 
-#: Leverage from which on a point is said to decide a direction; table in docs/limits.md.
-DECIDES = 0.8
+#: Leverage from which on a row is said to decide a direction, and mean leverage n_ε/N from which on there are too few
+#: rows for the informed directions; table in docs/limits.md.
+DECIDES, CROWDED = 0.8, 0.5
 
 #: Steps between two looks where they cost what a step does; a twentieth of the work of a run.
 RARELY = 20
+
+#: Stages of a step, for its cost.
+STAGES = 4
 
 #: Most parameters for which leverages are computed: p² numbers on every rank.
 MOST = 4096
@@ -40,15 +45,14 @@ class ResolutionWarning(DfpdeWarning):
     """A point of the quadrature decides a direction of the parameters alone."""
 
 
-@dataclass(frozen=True)
 class ResolutionGuard:
-    """Looks at the leverages after steps 1, 2, 4, 8, … and then every `interval` steps.
+    """Looks at the leverages after steps 1, 2, 4, 8, … and then every `interval` steps of a run.
 
     Parameters
     ----------
     policy : {"warn", "raise", "ignore"}
-        What to do when the largest leverage exceeds 0.8: warn (once for each place in the code), raise
-        `ResolutionError`, or only keep the numbers in `State.statistics`.
+        What to do when a leverage exceeds 0.8 or their mean 0.5: warn once, raise `ResolutionError`, or only keep the
+        numbers in `State.statistics`.
 
     Raises
     ------
@@ -56,13 +60,13 @@ class ResolutionGuard:
         Another policy.
     """
 
-    policy: Policy = "warn"
+    def __init__(self, policy: Policy = "warn") -> None:
+        if policy not in ("warn", "raise", "ignore"):
+            raise ParameterError(f"on_unresolved = {policy!r}", "'warn', 'raise' or 'ignore'")
+        self.policy, self._said = policy, False
 
-    def __post_init__(self) -> None:
-        if self.policy not in ("warn", "raise", "ignore"):
-            raise ParameterError(f"on_unresolved = {self.policy!r}", "'warn', 'raise' or 'ignore'")
-
-    def after(self, problem: Model, state: State, stages: int) -> State:
+    @one_thread()
+    def after(self, problem: Model, state: State) -> State:
         """The state with its resolution, where it is time to look; collective.
 
         Raises
@@ -71,20 +75,34 @@ class ResolutionGuard:
             A point decides a direction, and the policy is to raise.
         """
         p = state.theta.size
-        if p > MOST or not due(state.step, interval(problem, p, stages)):
+        if p > MOST or not due(state.step, interval(problem, p)):
             return state
-        tangent = problem.system(state.t, state.theta).tangent
+        tangent = with_conditions(problem, state)
         eps = state.statistics.eps
         found = leverage(tangent, eps if math.isfinite(eps) else 0.0, problem.scale)
         state = state.counted(resolution=found.largest, effective_dimension=found.total)
-        if found.largest > DECIDES and self.policy != "ignore":
+        if unresolved(found) and self.policy != "ignore" and not self._said:
             what, remedy = describe(problem.ansatz, tangent, found, f"at t = {state.t:.4g}")
             if self.policy == "raise":
                 error = ResolutionError(what, remedy, state)
                 error.collective = True
                 raise error
-            warnings.warn(f"{what}\n  Try: {remedy}", ResolutionWarning, stacklevel=3)
+            warnings.warn(f"{what}\n  Try: {remedy}", ResolutionWarning, stacklevel=2)
+            self._said = True
         return state
+
+
+def unresolved(found: Leverage) -> bool:
+    """Whether a row decides a direction alone, or directions have fewer than two rows each."""
+    return found.largest > DECIDES or found.total > CROWDED * found.count
+
+
+def with_conditions(problem: Model, state: State) -> Tangent:
+    """√W J at a state, the rows of the conditions included; collective."""
+    tangent = problem.tangent(state.theta)
+    with collective_errors(problem.comm):
+        further = [condition.rows(state.t, state.theta, problem.ansatz)[0] for condition in problem.conditions]
+    return Tangent((*tangent.blocks, *further), tangent.comm)
 
 
 def due(step: int, interval: int) -> bool:
@@ -92,38 +110,33 @@ def due(step: int, interval: int) -> bool:
     return step % interval == 0 or (step < interval and step & (step - 1) == 0)
 
 
-def interval(problem: Model, p: int, stages: int) -> int:
+def interval(problem: Model, p: int) -> int:
     """Steps between two looks: `RARELY` times the flops of a look, 2 N p², over those of a step.
 
     A stage takes about 7/3 p³ (a Gram matrix of 2 p rows and its factor) and 60 N p (the tangent and a few sweeps).
     """
-    comm = problem.comm
-    rows = problem.weigh(np.zeros((*problem.ansatz.shape, problem.points.shape[1]), problem.ansatz.dtype)).size
-    n = comm.allreduce(rows) / comm.size if comm.size > 1 else rows
-    return max(RARELY // 2, math.ceil(RARELY * 2 * n * p**2 / (stages * (7 / 3 * p**3 + 60 * n * p))))
+    comm, n = problem.comm, float(problem.points.shape[1] * max(1, math.prod(problem.ansatz.shape)))
+    n = comm.allreduce(n) if comm.size > 1 else n
+    return max(RARELY // 2, math.ceil(RARELY * 2 * n * p**2 / (STAGES * (7 / 3 * p**3 + 60 * n * p))))
 
 
 def describe(ansatz: Ansatz, tangent: Tangent, found: Leverage, where: str) -> tuple[str, str]:
     """(what, remedy) of a tangent that is not resolved, the same on all ranks; collective."""
-    comm = tangent.comm
-    many = float(np.count_nonzero(found.rows > DECIDES)), float(found.rows.size)
-    local = np.array([*many, *_concentrated(tangent, comm)])
+    comm, deciding, shares = tangent.comm, int(np.count_nonzero(found.rows > DECIDES)), _concentrated(tangent)
     if comm.size > 1:
-        share = np.empty_like(local)
-        comm.Allreduce(local[2:], share[2:], op=MPI.MAX)
-        comm.Allreduce(local[:2], share[:2])
-        local = share
-    names = _names(ansatz, local[2:] > DECIDES)
+        deciding = comm.allreduce(deciding)
+        comm.Allreduce(MPI.IN_PLACE, shares, op=MPI.MAX)
+    names = _names(ansatz, shares > DECIDES)
     lives = f"; {names} live on one row each" if names else ""
     return (
-        f"the quadrature does not resolve the ansatz {where}: {local[0]:.0f} of {local[1]:.0f} rows decide a direction "
-        f"alone (largest leverage {found.largest:.3f}, effective dimension {found.total:.1f} of p = "
-        f"{tangent.columns}){lives}. Defect and error estimate say nothing between the points",
+        f"the quadrature does not resolve the ansatz {where}: {found.count} rows for {found.total:.1f} informed "
+        f"directions, of which {deciding} rows decide one each alone (largest leverage {found.largest:.3f}, p = {tangent.columns})"
+        f"{lives}. Defect and error estimate say nothing between the points",
         "more points or a higher order of the quadrature, fewer or smoother components, or a larger ε",
     )
 
 
-def _concentrated(tangent: Tangent, comm: MPI.Comm) -> Array:
+def _concentrated(tangent: Tangent) -> Array:
     """Largest share of one local row in the squared norm of each column, (p,)."""
     norms = tangent.column_norms() ** 2
     largest = np.zeros(tangent.columns)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..ansatz.base import Ansatz
 from ..errors import DfpdeWarning, ParameterError
-from ..leastsquares import Solver, default_solver
+from ..leastsquares import Solver, block_metric, default_solver
 from ..model import Model
 from ..parallel.collective import collective_errors, shared
 from ..parallel.replicated import same_on_all_ranks
@@ -24,6 +24,7 @@ from .control import PI, Controller
 from .events import Event, Watch
 from .explicit import DormandPrince, Integrator, Step, stage_time
 from .guard import Guard
+from .resolution import Policy, ResolutionGuard
 from .setting import Run
 from .state import State
 
@@ -46,6 +47,7 @@ def evolve(
     rescue: Callable[[State], None] | None = None,
     max_steps: int | None = None,
     max_seconds: float | None = None,
+    on_unresolved: Policy = "warn",
 ) -> Iterator[State]:
     """Solve u_t = f(t, u) from state.t to `until`; the caller's loop body does all output.
 
@@ -82,6 +84,8 @@ def evolve(
         Most steps of this run.
     max_seconds : float or None
         Most seconds of this run, by the clock of rank 0.
+    on_unresolved : {"warn", "raise", "ignore"}
+        What to do when a single point of the quadrature decides a direction of θ (`dfpde.evolution.resolution`).
 
     Yields
     ------
@@ -110,7 +114,7 @@ def evolve(
     same_on_all_ranks(
         problem.comm, into=(Ansatz,), ansatz=problem.ansatz, scale=problem.scale, state=state, until=until, times=times,
         every_step=every_step, regularization=regularization, controller=controller, integrator=integrator,
-        solver=solver, events=events, max_steps=max_steps, max_seconds=max_seconds,
+        solver=solver, events=events, max_steps=max_steps, max_seconds=max_seconds, on_unresolved=on_unresolved,
     )  # fmt: skip
     controller = PI(rtol=1e-4) if controller is None else controller
     stops = _stops(state.t, times, until)
@@ -123,9 +127,11 @@ def evolve(
     if regularization is None:
         regularization = AutoInertia(min(getattr(controller, "rtol", 0.0) or 1e-4, 0.1))
     solver = default_solver() if solver is None else solver
-    run = Run(problem.for_run(), regularization, controller, integrator, solver, state.t)
+    measured, state = _measured(problem, state, regularization)
+    run = Run(measured.for_run(), regularization, controller, integrator, solver, state.t)
     guard = Guard(problem.comm, state, float(until), max_steps, max_seconds)
-    march = _March(problem, run, stops, every_step or len(times) == 0, tuple(events), adapt, guard)
+    everything, resolution = every_step or len(times) == 0, ResolutionGuard(on_unresolved)
+    march = _March(problem, run, stops, everything, tuple(events), adapt, guard, resolution)
     return _states(march, state, rescue)
 
 
@@ -147,6 +153,16 @@ def _stops(start: float, times: Sequence[float], until: float) -> list[float]:
     return stops if close(until, start) else [*stops, float(until)]
 
 
+def _measured(problem: Model, state: State, rule: Regularization) -> tuple[Model, State]:
+    """The problem in the metric of the run, and the state that knows it; collective."""
+    if problem.scale is not None or not rule.chooses_metric:
+        return problem, state
+    if state.scale is None or state.scale.size != problem.ansatz.size:
+        blocks = [part for part, _ in problem.ansatz.slices().values()]
+        state = state.with_(scale=block_metric(problem.tangent(state.theta).column_norms(), blocks))
+    return problem.with_ansatz(problem.ansatz, state.scale), state
+
+
 @dataclass(frozen=True, eq=False)
 class _March:
     """A run and what happens along it."""
@@ -158,6 +174,7 @@ class _March:
     events: tuple[Event, ...]
     adapt: Adapt | None
     guard: Guard
+    resolution: ResolutionGuard
 
     def adapted(self, state: State) -> tuple[_March, State]:
         """The march of what `adapt` returns, and the state to go on from."""
@@ -166,7 +183,8 @@ class _March:
         if changed is None or (changed[0] is self.problem and changed[1] is state):
             return self, state
         problem, state = changed
-        march = replace(self, problem=problem, run=replace(self.run, problem=problem.for_run()))
+        measured, state = _measured(problem, state, self.run.regularization)
+        march = replace(self, problem=problem, run=replace(self.run, problem=measured.for_run()))
         return march, state.with_(at_end=False, solver_carry=())
 
 
@@ -186,6 +204,7 @@ def _states(march: _March, state: State, rescue: Callable[[State], None] | None)
                 before, (state, step) = state, advance(run, state, stop)
                 happened, state = watched.happened(before, state, partial(step_to, run, before))
                 march.guard.check(run, state)
+                state = march.resolution.after(run.problem, state)
                 if state.t == stop:
                     state = state.with_(at_end=False)  # f may jump here
                 if happened:

@@ -77,6 +77,8 @@ class State:
         True when `velocity` was solved at exactly (t, θ), so that a first-same-as-last scheme may use it.
     dt : float or None
         Step size the controller proposes next.
+    scale : (p,) array or None
+        D, the metric of the parameters that the run has chosen; None where it has not.
     end_norms : (float, float)
         ‖J θ̇ − f‖ and ‖f‖ of `velocity` itself, the last stage.
     controller_carry, rule_carry, solver_carry, integrator_carry : tuple of float
@@ -92,6 +94,7 @@ class State:
     anchor: Array | None = None
     at_end: bool = False
     dt: float | None = None
+    scale: Array | None = None
     end_norms: tuple[float, float] = (math.nan, math.nan)
     controller_carry: tuple[float, ...] = ()
     rule_carry: tuple[float, ...] = ()
@@ -100,7 +103,7 @@ class State:
     statistics: Statistics = Statistics()
 
     def __post_init__(self) -> None:
-        for name in ("theta", "velocity", "anchor"):
+        for name in ("theta", "velocity", "anchor", "scale"):
             value = getattr(self, name)
             if value is None:
                 continue

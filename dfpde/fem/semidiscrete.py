@@ -24,7 +24,7 @@ from ..ansatz.base import Ansatz
 from ..calculus import Field, multi_index
 from ..conditions import Condition
 from ..errors import ShapeError
-from ..leastsquares import MetricRows, Rows, SparseRows, Tangent, real_rows
+from ..leastsquares import MetricRows, Rows, SparseRows, Tangent, column_metric, real_rows
 from ..model import StageSystem
 from ..parallel.collective import collective_errors, norm, require_finite
 from ..representation import represent
@@ -151,9 +151,8 @@ class SemiDiscrete:
         See `Problem.scaled`.
         """
         theta = self.ansatz.check_theta(getattr(state, "theta", state))
-        norms = self.tangent(theta).column_norms()
-        positive = norms[norms > 0]
-        return replace(self, scale=np.where(norms > 0, norms, positive.min() if positive.size else 1.0))
+        blocks = [part for part, _ in self.ansatz.slices().values()]
+        return replace(self, scale=column_metric(self.tangent(theta).column_norms(), blocks))
 
     @property
     def points(self) -> Array:

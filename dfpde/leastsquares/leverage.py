@@ -36,11 +36,14 @@ class Leverage:
         max ℓ_k over all ranks.
     total : float
         Σ ℓ_k over all ranks: the effective dimension n_ε.
+    count : int
+        Rows of all ranks.
     """
 
     rows: Array
     largest: float
     total: float
+    count: int
 
 
 def leverage(tangent: Tangent, eps: float, scale: Array | None = None) -> Leverage:
@@ -67,11 +70,11 @@ def leverage(tangent: Tangent, eps: float, scale: Array | None = None) -> Levera
         factor = shifted_cholesky(gram, (eps * (1.0 if scale is None else scale)) ** 2 * np.ones(len(gram)))
         parts = [_squares(factor, chunk) for block in tangent.blocks for chunk in block.chunks()]
     rows = np.concatenate(parts) if parts else np.empty(0)
-    both = np.array([rows.max(initial=0.0), 0.0]), np.array([rows.sum()])
+    largest, sums = float(rows.max(initial=0.0)), np.array([rows.sum(), rows.size])
     if tangent.comm.size > 1:
-        tangent.comm.Allreduce(MPI.IN_PLACE, both[0], op=MPI.MAX)
-        tangent.comm.Allreduce(MPI.IN_PLACE, both[1])
-    return Leverage(rows, float(both[0][0]), float(both[1][0]))
+        largest = tangent.comm.allreduce(largest, op=MPI.MAX)
+        tangent.comm.Allreduce(MPI.IN_PLACE, sums)
+    return Leverage(rows, largest, float(sums[0]), int(sums[1]))
 
 
 def _squares(factor: Array, chunk: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,7 @@ class AutoInertia(Regularization):
     tolerance: float = 1e-4
     rho: float = RHO
     safety: float = SAFETY
+    chooses_metric: ClassVar[bool] = True  # type: ignore[misc]  # of the class, while the protocol also allows instances
 
     def __post_init__(self) -> None:
         require_nonnegative(tolerance=self.tolerance, rho=self.rho, safety=self.safety)

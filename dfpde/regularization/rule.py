@@ -82,7 +82,16 @@ class StageContext:
 
 
 class Regularization(Protocol):
-    """Rule that turns a stage's least-squares system and an anchor into a velocity."""
+    """Rule that turns a stage's least-squares system and an anchor into a velocity.
+
+    Attributes
+    ----------
+    chooses_metric : bool
+        Whether a run gives a problem without `scale` the metric D of `leastsquares.block_metric`, for rules that choose
+        ε themselves; False leaves D = 1, in which the user's ε is meant.
+    """
+
+    chooses_metric: bool = False
 
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
         """The stage velocity; collective, identical on all ranks. ``anchor=None`` at the start of a run."""
