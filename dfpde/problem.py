@@ -30,7 +30,7 @@ from .leastsquares import (
     Rows,
     SparseRows,
     Tangent,
-    column_metric,
+    block_metric,
     real_rows,
     root_weights,
 )
@@ -103,14 +103,14 @@ class Problem:
         return self.quadrature.comm
 
     def scaled(self, state: Any) -> Problem:
-        """The same problem with D = column norms ‖√W J e_j‖ at a state as the metric of the parameters; collective.
+        """The same problem with the metric D of its parameters at a state, D_j = max ‖√W J e_i‖ in the block of j.
 
-        Parameters have units (an amplitude, a length, a rate), and a plain ε²‖v‖² adds them up as if they had none.
-        With D a unit of every parameter is what changes the field by 1, at that state (`leastsquares.metric`).
+        Parameters have units (an amplitude, a length, a rate), and a plain ε²‖v‖² adds them up as if they had none: see
+        `leastsquares.metric`.  `AutoInertia` does this by itself; it is for rules whose ε is given.  Collective.
         """
         theta = self.ansatz.check_theta(getattr(state, "theta", state))
         blocks = [part for part, _ in self.ansatz.slices().values()]
-        return replace(self, scale=column_metric(self.tangent(theta).column_norms(), blocks))
+        return replace(self, scale=block_metric(self.tangent(theta).column_norms(), blocks))
 
     def field(self, state: Any, x: Array | None = None) -> Field:
         """u = Φ(θ) at the quadrature points (or at x); `state` is a State or θ itself."""

@@ -37,7 +37,8 @@ RARELY = 20
 #: Stages of a step, for its cost.
 STAGES = 4
 
-#: Most parameters for which leverages are computed: p² numbers on every rank.
+#: Most parameters for which leverages are computed: p² numbers on every rank.  Nor are they for sparse tangents: every
+#: degree of freedom of a finite-element space has its points.
 MOST = 4096
 
 
@@ -75,7 +76,7 @@ class ResolutionGuard:
             A point decides a direction, and the policy is to raise.
         """
         p = state.theta.size
-        if p > MOST or not due(state.step, interval(problem, p)):
+        if p > MOST or problem.ansatz.sparse or not due(state.step, interval(problem, p)):
             return state
         tangent = with_conditions(problem, state)
         eps = state.statistics.eps
@@ -130,8 +131,8 @@ def describe(ansatz: Ansatz, tangent: Tangent, found: Leverage, where: str) -> t
     lives = f"; {names} live on one row each" if names else ""
     return (
         f"the quadrature does not resolve the ansatz {where}: {found.count} rows for {found.total:.1f} informed "
-        f"directions, of which {deciding} rows decide one each alone (largest leverage {found.largest:.3f}, p = {tangent.columns})"
-        f"{lives}. Defect and error estimate say nothing between the points",
+        f"directions, of which {deciding} rows decide one each alone (largest leverage {found.largest:.3f}, p = "
+        f"{tangent.columns}){lives}. Defect and error estimate say nothing between the points",
         "more points or a higher order of the quadrature, fewer or smoother components, or a larger ε",
     )
 

@@ -24,7 +24,7 @@ from ..ansatz.base import Ansatz
 from ..calculus import Field, multi_index
 from ..conditions import Condition
 from ..errors import ShapeError
-from ..leastsquares import MetricRows, Rows, SparseRows, Tangent, column_metric, real_rows
+from ..leastsquares import MetricRows, Rows, SparseRows, Tangent, block_metric, real_rows
 from ..model import StageSystem
 from ..parallel.collective import collective_errors, norm, require_finite
 from ..representation import represent
@@ -146,13 +146,13 @@ class SemiDiscrete:
         return self.nodes.comm
 
     def scaled(self, state: Any) -> SemiDiscrete:
-        """The same model with D = column norms ‖R J e_j‖ at a state as the metric of the parameters; collective.
+        """The same model with the metric D of its parameters at a state; collective.
 
         See `Problem.scaled`.
         """
         theta = self.ansatz.check_theta(getattr(state, "theta", state))
         blocks = [part for part, _ in self.ansatz.slices().values()]
-        return replace(self, scale=column_metric(self.tangent(theta).column_norms(), blocks))
+        return replace(self, scale=block_metric(self.tangent(theta).column_norms(), blocks))
 
     @property
     def points(self) -> Array:

@@ -8,7 +8,7 @@ from .dual import DualCholesky
 from .gram import GramCholesky
 from .leverage import Leverage, leverage
 from .matrix_free import MatrixFreeRows, Products
-from .metric import block_metric, column_metric
+from .metric import block_metric
 from .nystrom import Nystrom
 from .preconditioner import Preconditioner
 from .rows import DenseRows, MetricRows, Rows, SparseRows, real_rows, root_weights
@@ -36,7 +36,6 @@ __all__ = [
     "SparseRows",
     "Tangent",
     "block_metric",
-    "column_metric",
     "default_solver",
     "leverage",
     "real_rows",

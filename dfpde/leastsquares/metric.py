@@ -30,18 +30,3 @@ def block_metric(norms: Array, blocks: Iterable[slice]) -> Array:
     positive = scale[scale > 0]
     scale[scale == 0] = positive.min() if positive.size else 1.0
     return scale
-
-
-def column_metric(norms: Array, blocks: Iterable[slice]) -> Array:
-    """D_j = ‖√W J e_j‖ (p,), columns that vanish up to rounding beside those of their block as the smallest other one.
-
-    An amplitude of 1e-17 is zero up to rounding, and no unit.
-    """
-    scale = np.array(norms)
-    for block in blocks:
-        part = norms[block]
-        counts = part > 2.0**-40 * np.max(part, initial=0.0)
-        scale[block] = np.where(counts, part, part[counts].min() if counts.any() else 0.0)
-    positive = scale[scale > 0]
-    scale[scale == 0] = positive.min() if positive.size else 1.0
-    return scale
