@@ -1,8 +1,9 @@
-"""Output: checkpoints, time series for ParaView, the manifest and the progress of a run."""
+"""Output: checkpoints, time series for ParaView, snapshots on grids, the manifest and the progress of a run."""
 
 from .checkpoint import load, save
+from .grid_file import save_grid
 from .manifest import RunManifest
 from .paraview import ParaViewWriter
 from .reporting import progress
 
-__all__ = ["ParaViewWriter", "RunManifest", "load", "progress", "save"]
+__all__ = ["ParaViewWriter", "RunManifest", "load", "progress", "save", "save_grid"]
