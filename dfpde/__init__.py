@@ -33,6 +33,8 @@ _NAMESPACES = {
     "ansatz": "ansatz",
     "constraints": "constraints",
     "diagnostics": "diagnostics",
+    "domain": "domain",
+    "errors": "errors",
     "evolution": "evolution",
     "fem": "fem",
     "integrators": "evolution.integrators",
