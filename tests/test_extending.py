@@ -15,7 +15,7 @@ def test_the_five_tasks():
         exec(compile(block, f"docs/extending.md, block {number}", "exec"), namespace)
     assert not namespace["report"].failed
     tasks = re.findall(r"^## (.*)$", TEXT, re.MULTILINE)
-    assert tasks == ["A new ansatz", "A regularization rule", "A preconditioner", "An output format", "A quadrature rule"]
+    assert [task.split()[-1] for task in tasks] == ["ansatz", "rule", "preconditioner", "format", "rule"]
 
 
 def test_the_files_it_names_exist():
