@@ -33,8 +33,6 @@ _NAMESPACES = {
     "ansatz": "ansatz",
     "constraints": "constraints",
     "diagnostics": "diagnostics",
-    "domain": "domain",
-    "errors": "errors",
     "evolution": "evolution",
     "fem": "fem",
     "integrators": "evolution.integrators",
