@@ -25,6 +25,7 @@ _HOMES = {
     "leastsquares": "KSP LSQR Dense",
     "problem": "Problem",
     "solving": "solve",
+    "runs": "Run",
     "regularization": "AutoInertia Inertia InertiaFromMass Tikhonov",
 }
 

@@ -1,4 +1,10 @@
-"""Command line: ``python -m dfpde info``, ``mpirun -n N script.py`` and ``check-mesh FILE``."""
+"""Command line: ``dfpde`` or ``python -m dfpde``.
+
+    info, mpirun, check-mesh                        the machine, ranks, meshes
+    check, run CASE.toml; resume, plot, report DIR  runs described by a case file
+
+Exit codes: 0 done; 1 error; 2 wrong command line; 75 stopped by a signal or time limit, its state kept: start it again.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +15,15 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import __version__
 from .errors import DfpdeError
 from .parallel import environment, launch
 
 if TYPE_CHECKING:
+    from mpi4py import MPI
+
     from .domain.check import Finding
     from .domain.raw import RawMesh
 
@@ -34,13 +42,23 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit code."""
-    arguments = parser().parse_args(argv)
+    words, petsc = _split(list(sys.argv[1:] if argv is None else argv))
+    arguments = parser().parse_args(words)
+    arguments.petsc = petsc
     try:
         code: int = arguments.run(arguments)
     except DfpdeError as error:
         print(f"dfpde: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return code
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """Words of ours, and PETSc's after ``--``."""
+    if words[:1] in (["run"], ["resume"]) and "--" in words:
+        cut = words.index("--")
+        return words[:cut], words[cut + 1 :]
+    return words, []
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,7 +84,41 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--dim", type=int, choices=(1, 2, 3), help="dimension that the mesh must have")
     check.add_argument("--repair", type=Path, metavar="OUT", help="write the mesh with all that can be mended mended")
     check.set_defaults(run=_check_mesh)
+    _add_runs(commands)
     return top
+
+
+def _add_runs(commands: Any) -> None:
+    """Subcommands of case files and their directories."""
+    look = commands.add_parser("check", help="what a case file describes, three steps, what the rest takes")
+    look.add_argument("case", type=Path, metavar="CASE.toml")
+    look.set_defaults(run=_check)
+
+    run = commands.add_parser("run", help="run a case file, or go on with it", usage=_usage("run", "CASE.toml"))
+    run.add_argument("case", type=Path, metavar="CASE.toml")
+    run.add_argument("--directory", type=Path, help="in place of the one in the case file")
+    run.add_argument("--overwrite", action="store_true", help="delete the run that is there, and start anew")
+    run.add_argument("--accept-changes", action="store_true", help="go on although the case has changed")
+    run.set_defaults(run=_run)
+
+    resume = commands.add_parser("resume", help="go on with the run in a directory", usage=_usage("resume", "DIR"))
+    resume.add_argument("directory", type=Path, metavar="DIR")
+    resume.set_defaults(run=_resume)
+    for started in (run, resume):
+        started.add_argument("-n", type=_positive, default=1, metavar="N", help="number of ranks (default 1)")
+
+    plot = commands.add_parser("plot", help="pictures and a film of a run, into DIR/figures")
+    plot.add_argument("directory", type=Path, metavar="DIR")
+    plot.set_defaults(run=_plot)
+
+    report = commands.add_parser("report", help="a run as one HTML page, DIR/report.html")
+    report.add_argument("directory", type=Path, metavar="DIR")
+    report.add_argument("--output", type=Path, metavar="FILE", help="in place of DIR/report.html")
+    report.set_defaults(run=_report)
+
+
+def _usage(command: str, what: str) -> str:
+    return f"dfpde {command} {what} [options] [-- PETSc options, as -dfpde_ksp_monitor]"
 
 
 def _positive(text: str) -> int:
@@ -133,3 +185,90 @@ def _save(path: Path, raw: RawMesh) -> None:
     mesh = raw.mesh_type(raw.points[: raw.dim], raw.cells, sort_t=False).with_subdomains(dict(raw.subdomains))
     named = {name: mesh.t2f[place, cell] for name, (cell, place) in locate_facets(raw).items()}
     mesh.with_boundaries(named).save(path)
+
+
+# -- case files ----------------------------------------------------------------------------------------------
+def _world(petsc: Sequence[str]) -> MPI.Comm:
+    """All ranks; PETSc sees its own options only."""
+    sys.argv[1:] = petsc  # before PETSc is imported, which reads them
+    from mpi4py import MPI
+
+    return MPI.COMM_WORLD
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.n > 1:
+        flags = [word for word in ("--overwrite", "--accept-changes") if getattr(arguments, word[2:].replace("-", "_"))]
+        where = ["--directory", str(arguments.directory)] if arguments.directory is not None else []
+        return _on_ranks(arguments, ["run", str(arguments.case), *flags, *where])
+    comm = _world(arguments.petsc)
+    from .cases.case import Case
+    from .cases.execute import directory_of, execute
+    from .parallel import run
+
+    with run(comm):
+        case = Case.read(arguments.case, comm)
+        directory = arguments.directory or directory_of(case, arguments.case)
+        how = {"overwrite": arguments.overwrite, "accept_changes": arguments.accept_changes}
+        state = execute(case, comm, directory, **how)
+        _say(comm, f"{directory}: t = {state.t:.9g} after {state.step} steps; dfpde report {directory} shows it")
+    return 0
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    if arguments.n > 1:
+        return _on_ranks(arguments, ["resume", str(arguments.directory)])
+    comm = _world(arguments.petsc)
+    from .cases.execute import case_in, execute
+    from .parallel import run
+
+    with run(comm):
+        state = execute(case_in(arguments.directory, comm), comm, arguments.directory)
+        _say(comm, f"{arguments.directory}: t = {state.t:.9g} after {state.step} steps")
+    return 0
+
+
+def _on_ranks(arguments: argparse.Namespace, words: list[str]) -> int:
+    command = ["-m", "dfpde", *words, *(["--", *arguments.petsc] if arguments.petsc else [])]
+    return launch.supervise(launch.find_launcher().command(arguments.n, command))
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from mpi4py import MPI
+
+    from .cases.case import Case
+    from .cases.preview import preview
+
+    for line in preview(Case.read(arguments.case, MPI.COMM_SELF), MPI.COMM_SELF):
+        print(line, flush=True)
+    return 0
+
+
+def _plot(arguments: argparse.Namespace) -> int:
+    from mpi4py import MPI
+
+    from .cases.pictures import write
+    from .cases.stored import Stored
+
+    for path in write(Stored.read(arguments.directory, MPI.COMM_SELF), arguments.directory / "figures"):
+        print(path)
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from mpi4py import MPI
+
+    from .cases.report import page
+    from .cases.stored import Stored
+    from .io.files import replace
+
+    text = page(Stored.read(arguments.directory, MPI.COMM_SELF))
+    path = arguments.output or arguments.directory / "report.html"
+    replace(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+    print(path)
+    return 0
+
+
+def _say(comm: MPI.Comm, text: str) -> None:
+    if comm.rank == 0:
+        print(text, flush=True)

@@ -15,7 +15,7 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from ..errors import MissingDependency, ParameterError, ShapeError
+from ..errors import CheckpointError, MissingDependency, ParameterError, ShapeError
 from ..evolution.state import State
 from ..functional import Functional
 from ..model import Model
@@ -178,8 +178,12 @@ class History:
 
     def _write(self, lines: list[str], mode: str) -> None:
         if self.path is not None:
-            with self.path.open(mode, encoding="utf-8") as file:
-                file.write("".join(f"{line}\n" for line in lines))
+            try:
+                with self.path.open(mode, encoding="utf-8") as file:
+                    file.write("".join(f"{line}\n" for line in lines))
+            except OSError as error:
+                what = f"cannot write {self.path}: {error.strerror or error}"
+                raise CheckpointError(what, "free some space, or a folder you may write to") from error
 
     def to_dict(self) -> dict[str, Array]:
         """Columns by name: arrays of one entry for each row."""
