@@ -77,6 +77,14 @@ class Field(NDArrayOperatorsMixin):
         """Multi-indices of what is asked for, where the ansatz evaluates several in one pass; follows the field."""
         return self._asked.keys()
 
+    @property
+    def evaluated_derivatives(self) -> tuple[Alpha, ...]:
+        """Multi-indices of the derivatives evaluated so far; of a Hessian or Laplacian all ∂²u/∂x_i²."""
+        found = {alpha: None for alpha in self._kept if isinstance(alpha, tuple)}
+        if "laplacian" in self._kept or "hessian" in self._kept:
+            found.update(dict.fromkeys(laplacian_alphas(self.ansatz.dim)))
+        return tuple(found)
+
     def _keep(self, key: Any, make: Callable[[], Array]) -> Array:
         if key not in self._kept:
             self._kept[key] = read_only(make())

@@ -166,6 +166,10 @@ class Ansatz(ABC):
         """True when `jvp` and `vjp` do not form the tangent."""
         return type(self).jvp is not Ansatz.jvp and type(self).vjp is not Ansatz.vjp
 
+    def period(self, axis: int) -> float | None:
+        """Period of every field along a coordinate; None where there is none, or none is known."""
+        return None
+
     # -- a sparse tangent ------------------------------------------------------------------------------------
     @property
     def sparse(self) -> bool:

@@ -26,6 +26,7 @@ from .explicit import DormandPrince, Integrator, Step, stage_time
 from .guard import Guard
 from .resolution import Policy, ResolutionGuard
 from .setting import Run
+from .start import look
 from .state import State
 
 Adapt = Callable[[Model, State], "tuple[Model, State] | None"]
@@ -193,6 +194,7 @@ def _states(march: _March, state: State, rescue: Callable[[State], None] | None)
         if not march.stops:
             return
         run, until = march.run, march.stops[-1]
+        look(march.problem, state)
         recall(run.solver, state)
         if state.dt is None or not run.controller.adaptive:
             first = run.controller.first

@@ -138,6 +138,9 @@ class Periodic(Composite):
         starts = np.cumsum([0, *sizes]).tolist()
         self._outputs = [range(start, stop) for start, stop in itertools.pairwise(starts)]
 
+    def period(self, axis: int) -> float | None:
+        return self.periods[axis]
+
     def embed(self, x: Array) -> Array:
         """E(x), shape (dimension of the ansatz inside, N)."""
         x = self.check_points(x)

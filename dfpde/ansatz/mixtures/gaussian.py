@@ -171,6 +171,9 @@ class PeriodicGaussianMixture(_Mixture):
         """n components with one scale for each axis: p = n (2 dim + 1)."""
         return cls(periods, n, Cholesky.diagonal(len(periods)))
 
+    def period(self, axis: int) -> float | None:
+        return self.periods[axis]
+
     def _block(self, theta: Array, x: Array, order: int, tangent: int) -> Block:
         part = self.unpack(theta)
         y = self._distance(part["centers"], x)

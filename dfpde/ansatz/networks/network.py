@@ -106,6 +106,10 @@ class Network(Ansatz):
         """Blocks of θ, see the class."""
         return self._slices
 
+    def period(self, axis: int) -> float | None:
+        """That of the embedding."""
+        return None if self.embedding is None else self.embedding.periods[axis]
+
     def initial(self, seed: int) -> Array:
         """Random θ: weights normal with variance 1/fan-in, hidden biases uniform in [−1, 1], output biases zero.
 
