@@ -143,7 +143,7 @@ def program(what: str, rank: int, step: int, guarded: bool) -> None:
     points = df.Quadrature.gauss((-4.0, 5.0), 20, 4, comm)
     if what == "weights":
         df.Quadrature(points.x, -points.w if here else points.w, comm)
-    end = df.Quadrature(np.full((1, 1), -4.0), np.ones(1), comm)
+    end = df.Quadrature(np.full((1, 1), -4.0 - 0.01 * comm.rank), np.ones(1), comm)
     storage = 0 if what == "chunk" else 1 << 30  # no stored tangent: it is formed within the iterations
     problem = df.Problem(ansatz, points, rhs, conditions=(df.Dirichlet(end, boundary),), storage=storage)
     guess = ansatz.pack(amplitudes=[0.7, 0.4], centers=[[-0.2], [0.3]], scales=[1.4, 1.2])
@@ -261,7 +261,7 @@ def table(everything: bool = False) -> list[Fault]:
         return [Fault(what, rank, 1 + 5 * rank, *way) for what in FAULTS for rank in (0, 1) for way in ways]
     pairs = [(what, rank) for what in FAULTS for rank in (0, 1)]
     turns = [Fault(what, rank, 1 + n % 7, *ways[(n + n // 6) % 6]) for n, (what, rank) in enumerate(pairs)]
-    leaving = [Fault(what, 1, 3, *way) for what in LEAVING for way in ways]
+    leaving = [Fault(what, 1, 3, *way) for what in ("loop-raise", "loop-exit") for way in ways]
     return list(dict.fromkeys([*turns, *leaving]))
 
 

@@ -26,7 +26,7 @@ from mpi4py import MPI
 from .. import errors
 
 #: Seconds that a failing rank waits for the others to fail as well, before it ends the job.
-GRACE = 2.0
+GRACE = 3.0
 
 #: Characters of an error that the ranks compare: a message that is sent without waiting for its receiver.
 LONGEST = 200
