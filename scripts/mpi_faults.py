@@ -216,7 +216,7 @@ def expected(fault: Fault) -> str:
     if fault.what in RAISED or name in ("raise", "text") or not name:
         return "negative" if kind == "weights" else f"disk of rank {fault.rank}"
     patterns = {
-        "nan": "not finite|NaN", "shape": "shape", "complex": "complex", "interrupt": "KeyboardInterrupt",
+        "nan": "not finite|NaN|not defined", "shape": "shape", "complex": "complex", "interrupt": "KeyboardInterrupt",
         "exit": f"rank {fault.rank} of 2 left with exit code 3",
     }  # fmt: skip
     return patterns.get(name, "")
