@@ -36,7 +36,10 @@ def raise_on_all(comm: MPI.Comm, error: Exception | None) -> None:
     described = comm.bcast(_describe(error) if comm.rank == first else None, root=first)
     raised = error if comm.rank == first and error is not None else _remote(first, *described)
     raised.collective = True  # type: ignore[attr-defined]
-    raise raised
+    try:
+        raise raised
+    finally:
+        del raised, error  # no cycle with the traceback: what its frames hold is freed on all ranks alike
 
 
 def _describe(error: Exception | None) -> tuple[str, str, str, str, str]:
@@ -70,7 +73,10 @@ def collective_errors(comm: MPI.Comm) -> Iterator[None]:
         if getattr(caught, "collective", False):
             raise
         error = caught
-    raise_on_all(comm, error)
+    try:
+        raise_on_all(comm, error)
+    finally:
+        del error
 
 
 def shared(comm: MPI.Comm, error: BaseException) -> bool:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import atexit
 import contextlib
 import dis
+import gc
 import os
+import signal
 import sys
 import threading
 import time
@@ -27,6 +29,9 @@ from .. import errors
 
 #: Seconds that a failing rank waits for the others to fail as well, before it ends the job.
 GRACE = 3.0
+
+#: Seconds that the exit handlers have when all ranks fail.
+LAST = 30
 
 #: Characters of an error that the ranks compare: a message that is sent without waiting for its receiver.
 LONGEST = 200
@@ -71,6 +76,27 @@ def leave_with(comm: MPI.Comm, error: BaseException, report: Callable[[], object
         report()
     if words is None:
         abort(comm, code)
+    if comm.size > 1:
+        departure.failed = True
+        _release(error)
+
+
+def _release(error: BaseException | None) -> None:
+    """Free what the frames of an error still hold.
+
+    PETSc objects, freed on some ranks and not on others, would hang PETSc's exit handler, a collective call.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    gc.collect()
+
+
+def _end_within(seconds: int) -> None:
+    """The process ends by then whatever its exit handlers do (SIGALRM's default action)."""
+    with contextlib.suppress(ValueError):  # signals belong to the main thread
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(seconds)
 
 
 def abort(comm: MPI.Comm, code: int) -> NoReturn:
@@ -92,17 +118,24 @@ class Departure:
     def __init__(self) -> None:
         self.comm: MPI.Comm | None = None
         self.code = 0  # of the last sys.exit
+        self.failed = False  # all ranks leave with an error
+        self.order = 0  # of the exit handlers: 1 before MPI's, 2 before PETSc's
 
     def watch(self, comm: MPI.Comm) -> None:
         """Install the hooks at the first communicator of several ranks; those that are there are called first."""
-        if self.comm is not None or comm.size == 1:
+        order = 2 if "petsc4py.PETSc" in sys.modules else 1
+        if comm.size == 1 or order <= self.order:
+            return
+        self.order = order
+        atexit.unregister(self.ended)
+        atexit.register(self.ended)  # the last that is registered comes first
+        if self.comm is not None:
             return
         self.comm = comm
         self.main = _bottom()
         self.hook, self.exit = sys.excepthook, sys.exit
         sys.excepthook = self.uncaught
         sys.exit = self.leave
-        atexit.register(self.ended)  # before the handlers of PETSc and MPI, which are not Python's
 
     def uncaught(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """``sys.excepthook``: report once; end the job unless all ranks leave with the same error."""
@@ -119,11 +152,17 @@ class Departure:
 
     def ended(self) -> None:
         """At exit: end the job if the main program was left by ``sys.exit`` with a code on some ranks only."""
-        if self.comm is None or not self.code or MPI.Is_finalized() or _returned(self.main):
+        if self.comm is None or MPI.Is_finalized():
+            return
+        gc.collect()  # see `_release`
+        if self.failed:
+            _end_within(LAST)
+        if not self.code or _returned(self.main):
             return
         if meet(self.comm, "") is None:
             sys.stderr.write(f"dfpde: rank {self.comm.rank} of {self.comm.size} left with exit code {self.code}\n")
             abort(self.comm, self.code)
+        _end_within(LAST)
 
 
 def _bottom() -> FrameType | None:

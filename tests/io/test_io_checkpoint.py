@@ -11,6 +11,7 @@ import resource
 import signal
 import stat
 import time
+import warnings
 import zipfile
 
 import numpy as np
@@ -22,6 +23,7 @@ from dfpde.errors import CheckpointError, ReplicationError
 from dfpde.evolution import Statistics
 from dfpde.io import checkpoint, load, save
 from dfpde.io.files import ABANDONED, remove_leftovers, replace
+from tests.small import linear, vector_problem
 
 SERIAL = MPI.COMM_SELF
 
@@ -443,3 +445,37 @@ def test_a_restarted_run_equals_the_uninterrupted_one(comm, shared_tmp_path, con
     assert resumed.step == whole.step
     assert resumed.t == whole.t == 1.0
     np.testing.assert_allclose(resumed.theta, whole.theta, rtol=0, atol=1e-9)
+
+
+@pytest.mark.mpi
+def test_a_checkpoint_taken_at_an_event_keeps_what_the_event_did(comm, shared_tmp_path):
+    """u' = 0.8 − 0.1 u, halved at t = 0.35 and lowered by 0.4 wherever it reaches 0.6: resumed from every event."""
+
+    problem = vector_problem(linear(1), lambda t, c: 0.8 - 0.1 * c, 1, comm)
+    half = df.Event(lambda t, s: t - 0.35, lambda s: s.with_(theta=0.5 * s.theta))
+    above = df.Event(lambda t, s: s.theta[0] - 0.6, lambda s: s.with_(theta=s.theta - 0.4))
+    choices = {"until": 2.0, "events": (half, above), "controller": df.PI(1e-6, dt_max=0.1)}
+    states = list(df.evolve(problem, df.State(0.0, np.zeros(1)), regularization=df.Tikhonov(1e-8), **choices))
+    jumps = [k for k in range(1, len(states)) if states[k].theta[0] < states[k - 1].theta[0]]
+    assert len(jumps) >= 3
+    for cut in jumps:
+        save(shared_tmp_path / "cut.npz", states[cut], comm)
+        after = load(shared_tmp_path / "cut.npz", comm)
+        again = list(df.evolve(problem, after, regularization=df.Tikhonov(1e-8), **choices))
+        assert len(again) == len(states) - 1 - cut
+        assert all(map(same_states, again, states[cut + 1 :]))
+
+
+@pytest.mark.mpi
+def test_a_finished_run_resumed_yields_nothing(comm, shared_tmp_path):
+    problem = advection(comm, 2)
+    theta = problem.ansatz.pack(amplitudes=[1.0, 0.5], centers=[[0.0], [0.7]], scales=[1.5, 2.0])
+    choices = {"until": 0.1, "controller": df.Fixed(0.05), "integrator": df.RK4, "regularization": df.Inertia(1e-4)}
+    *_, end = df.evolve(problem, df.State(0.0, theta), **choices)
+    save(shared_tmp_path / "end.npz", end, comm, problem=problem)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert list(df.evolve(problem, load(shared_tmp_path / "end.npz", comm), **choices)) == []
+    with pytest.warns(df.errors.DfpdeWarning, match="2 output times up to the state's t = 0.1 are skipped"):
+        later = list(df.evolve(problem, end, **(choices | {"until": 0.2}), times=(0.05, 0.1, 0.15)))
+    assert [state.t for state in later] == [0.15, 0.2]

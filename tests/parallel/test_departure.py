@@ -73,6 +73,25 @@ def test_runs_that_end_well_are_left_alone(mpirun, tmp_path, body):
     assert result.returncode == 0, result.stderr
 
 
+CAUGHT = """
+problem = df.Problem(df.GaussianMixture.isotropic(1, 2), df.Quadrature.gauss((-3.0, 3.0), 20, 4, comm), lambda t, x, u:
+                     1 / 0 if comm.rank == 1 and t > 0.05 else -df.dx(u))
+theta = problem.ansatz.pack(amplitudes=1.0, centers=[[0.0], [1.0]], scales=1.5)
+try:
+    list(df.evolve(problem, df.State(0.0, theta), until=1.0, controller=df.Fixed(0.05), integrator=df.RK4,
+                   regularization=df.Inertia(1e-3), solver=df.KSP()))
+except (df.errors.RemoteError, ZeroDivisionError):
+    pass
+"""
+
+
+def test_an_error_that_is_handled_leaves_nothing_that_hangs_the_exit(mpirun, tmp_path):
+    """PETSc's exit handler is collective: what the error held must be freed on all ranks or on none."""
+    (tmp_path / "script.py").write_text(GOES_ON.format(CAUGHT))
+    result = mpirun(2, tmp_path / "script.py", timeout=100)
+    assert result.returncode == 0, result.stderr
+
+
 HOOKED = """
 import subprocess
 import sys
