@@ -157,7 +157,7 @@ def job(options: argparse.Namespace, comm: MPI.Comm) -> dict[str, Any]:
         )
         manifest.record(**figures)
         if comm.rank == 0:
-            picture(options.out / "rabi.png", epsilons, table, np.array(history))
+            picture(options.out / "rabi.png", epsilons, table, np.array(history), problem, (start, state))
     say(f"{figures['seconds']:.1f} s; wrote {options.out}/rabi.pvd, rabi.png, rabi.json")
     return figures
 
@@ -179,14 +179,24 @@ def adaptive(
     return history, state
 
 
-def picture(path: Path, epsilons: Sequence[float], table: dict[str, list[float]], history: np.ndarray) -> None:
-    """Error against ε, the amplitudes, and error and defect in time."""
+def picture(
+    path: Path,
+    epsilons: Sequence[float],
+    table: dict[str, list[float]],
+    history: np.ndarray,
+    problem: df.Problem,
+    states: Sequence[df.State],
+) -> None:
+    """The modes on the disk at start and end; error against ε, the amplitudes, error and defect in time."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
+    figure = plt.figure(figsize=(13, 7), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(0.9, 1.0))
+    disks(above, problem, states)
+    left, middle, right = below.subplots(1, 3)
     for name, marker in (("Tikhonov", "s"), ("inertia", "o")):
         left.loglog(epsilons, np.minimum(table[name], 10.0), marker=marker, label=name)
     left.set(xlabel="ε", ylabel="relative L² error at the end", title="same ε, same fixed step (RK4)")
@@ -203,6 +213,18 @@ def picture(path: Path, epsilons: Sequence[float], table: dict[str, list[float]]
     right.legend()
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def disks(shown: Any, problem: df.Problem, states: Sequence[df.State]) -> None:
+    """z₁ and z₂ on the unit disk at each state."""
+    r, angle = np.meshgrid(np.linspace(0, 1, 81), np.linspace(0, 2 * math.pi, 181))
+    x = np.stack([r * np.cos(angle), r * np.sin(angle)])
+    pictures = [(state.t, i, problem.field(state)(x)[i]) for state in states for i in (0, 1)]
+    axes = shown.subplots(1, len(pictures))
+    for axis, (t, i, z) in zip(axes, pictures, strict=True):
+        drawn = axis.pcolormesh(*x, z, cmap="RdBu_r", vmin=-1, vmax=1, shading="gouraud")
+        axis.set(title=f"z{'₁₂'[i]}, t = {t:.3g}", aspect="equal", xticks=(-1, 0, 1), yticks=(-1, 0, 1))
+    shown.colorbar(drawn, ax=list(axes), shrink=0.8)
 
 
 if __name__ == "__main__":
