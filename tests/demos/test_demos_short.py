@@ -1,9 +1,8 @@
-"""The short demos (fit, evolve, compare): errors against closed forms and Fourier series, on one rank and on two."""
+"""The short demos (fit, evolve, compare): errors against closed forms and Fourier series."""
 
 from __future__ import annotations
 
 import importlib
-import json
 from pathlib import Path
 
 import pytest
@@ -38,18 +37,3 @@ def check(name: str, found: dict) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_error_against_the_reference(run, name):
     check(name, run(name))
-
-
-def test_all_on_two_ranks(mpirun, tmp_path):
-    """One job runs them one after the other; rank 0 prints one line of JSON for each."""
-    script = tmp_path / "all.py"
-    script.write_text(
-        f"import importlib, sys\nsys.path.insert(0, {str(DEMOS)!r})\n"
-        f"for name in {NAMES!r}:\n    importlib.import_module(name).main(['--quick', '--out', {str(tmp_path)!r}])\n"
-    )
-    done = mpirun(2, [script], timeout=300)
-    assert done.returncode == 0, done.stderr
-    lines = dict(line.split(": ", 1) for line in done.stdout.splitlines() if line.split(": ")[0] in NAMES)
-    assert set(lines) == set(NAMES)
-    for name, text in lines.items():
-        check(name, json.loads(text))
