@@ -123,7 +123,7 @@ class RunManifest:
 
     def _write_here(self) -> None:
         try:
-            text = json.dumps(_strict(self.content), indent=2, allow_nan=False)
+            text = json.dumps(strict(self.content), indent=2, allow_nan=False)
         except (TypeError, ValueError) as error:
             remedy = "numbers, strings, arrays, lists and dicts of them"
             raise CheckpointError(f"{self.path}: {error}", remedy) from error
@@ -161,14 +161,14 @@ def _command() -> list[str]:
     return list(sys.orig_argv[1:])
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     """What JSON knows: numbers that are not finite become words, as other readers know no NaN."""
     if isinstance(value, Mapping):
-        return {str(key): _strict(entry) for key, entry in value.items()}
+        return {str(key): strict(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(entry) for entry in value]
+        return [strict(entry) for entry in value]
     if isinstance(value, np.generic | np.ndarray):
-        return _strict(value.tolist())
+        return strict(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else repr(value)
     if value is None or isinstance(value, str | int):

@@ -13,7 +13,7 @@ from mpi4py import MPI
 
 from ..errors import RunError, Stopped
 from ..evolution.state import State
-from ..io.manifest import RunManifest
+from ..io.manifest import RunManifest, strict
 from ..parallel.collective import collective_errors
 from . import contents
 from .describe import differences
@@ -53,6 +53,7 @@ class Record:
             On all ranks: it is not what the run was made of before, and `accept` is False.
         """
         before = self._earlier.pop(name, None)  # compared once: what `evolve` is called with later is another phase
+        description = strict(description)  # as it is read back
         changed = [] if before is None or self._first is None else differences(before, description, name)
         if changed and not accept:
             error = RunError(
