@@ -1,6 +1,6 @@
 """Field steps beside Dirac–Frenkel stages on the problems of docs/field_step.md: error, steps and CPU seconds.
 
-    python benchmarks/field_step.py [kdv kdv-network ks allen-cahn burgers detonation crossing] [--seeds 0 1] [--stages]
+    python benchmarks/field_step.py [kdv kdv-network ks allen-cahn burgers detonation crossing existing-fe] [options]
 
 Every row is adaptive by one tolerance: nothing else is chosen for a problem.  `--stages` runs the default integrator
 (Dormand–Prince, automatic inertia) with the same tolerance beside it, for at most `--limit` CPU seconds.
@@ -14,11 +14,14 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import skfem
 from mpi4py import MPI
+from scipy.sparse.linalg import splu
 
 import dfpde as df
 from dfpde.evolution.field_step import BlackBox
@@ -27,6 +30,7 @@ from dfpde.steppers import ETDRK4, PeriodicGrid
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "demos"))  # their `common` is the one meant below
 import allen_cahn as phases
 import detonation as rdw
+import existing_fe_model as model
 import kdv as solitons
 import kuramoto_sivashinsky as chaos
 from common import Spectral as reference
@@ -191,6 +195,42 @@ def crossings() -> None:
         print(f"amplitude through zero at {where} of steps: {found}", flush=True)
 
 
+# -- an existing finite-element code -------------------------------------------------------------------------
+def existing_fe(rtol: float = 1e-3) -> None:
+    """The model of demos/existing_fe_model.py: its own Crank–Nicolson steps (about 2.5e-3) as a black box, T = 1."""
+    times = np.arange(1, 9) / 8
+    mesh = skfem.Mesh.load(model.MESH)
+    flow = model.stokes(mesh)
+    _, solutions, seconds = model.full_model(mesh, flow, model.initial, times)
+    space = df.fem.Space.serial(mesh, skfem.ElementTriP2(), 4)
+    u, v = df.ansatz.FiniteElement(flow[0]).value(flow[1], space.nodes.x)
+    mass = space.matrix(model.mass)
+    stiff = space.matrix(model.transport, u=u, v=v) + space.matrix(model.outflow, "outflow", u=u, v=v)
+    gaussians = df.GaussianMixture.full(2, 10)
+    mirrored = model.Mirrored(gaussians, model.IMAGES)
+    problem = df.fem.SemiDiscrete(mirrored, mass, lambda t, c: -(stiff @ c), space.nodes)
+    start = df.fit(problem, model.initial, model.guess(gaussians), max_iterations=10)
+    factor = lru_cache(4)(lambda h: splu((mass + h / 2 * stiff).tocsc()))
+
+    def advance(t: float, c: Array, dt: float) -> Array:
+        n = max(1, round(dt / model.DT))
+        for _ in range(n):
+            c = factor(dt / n).solve(mass @ c - dt / n / 2 * (stiff @ c))
+        return c
+
+    print(f"existing FE model, {len(solutions[0])} unknowns, {seconds:.1f} CPU s; 60 parameters, until 1", flush=True)
+    for floor in (0.03, 0.1):
+        projection = df.integrators.FieldProjection(floor=floor)
+        step = df.FieldStep(BlackBox(advance, 2), rtol, substeps=1, projection=projection)
+        errors, begin = [], time.process_time()
+        run = df.evolve(problem, start, until=1.0, times=times, integrator=step, controller=df.PI(rtol=rtol))
+        for state, full in zip(run, solutions, strict=True):
+            errors.append(problem.distance(problem.field(state).value - full) / problem.distance(full))
+        took = time.process_time() - begin
+        print(f"  field step  rtol {rtol:.0e}, floor {floor:g}: worst {max(errors):.1e}; {state.step} steps, "
+              f"{state.statistics.rejected} rejected, {took:.1f} CPU s", flush=True)  # fmt: skip
+
+
 # -- runs ----------------------------------------------------------------------------------------------------
 def run(row: Row, rtol: float, limit: float, **how: Any) -> str:
     """Errors at OUTPUTS times, steps, CPU seconds; what stopped it."""
@@ -223,12 +263,13 @@ ROWS = {
     "kdv": kdv, "kdv-network": kdv_network, "ks": ks, "allen-cahn": allen_cahn, "burgers": burgers,
     "detonation": detonation,
 }  # fmt: skip
+OTHERS = {"crossing": crossings, "existing-fe": existing_fe}
 
 
 def main() -> None:
     """Print the rows asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("rows", nargs="*", default=[*ROWS, "crossing"], choices=[*ROWS, "crossing"])
+    parser.add_argument("rows", nargs="*", default=[*ROWS, *OTHERS], choices=[*ROWS, *OTHERS])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--rtol", type=float, nargs="+", help="tolerances in place of the row's own")
     parser.add_argument("--stages", action="store_true", help="Dirac–Frenkel stages beside")
@@ -236,8 +277,8 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)
     for name in options.rows:
-        if name == "crossing":
-            crossings()
+        if name in OTHERS:
+            OTHERS[name]()
             continue
         for seed in options.seeds:
             row = ROWS[name](seed)
