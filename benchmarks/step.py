@@ -1,12 +1,13 @@
 """A whole RK4 step of Allen–Cahn with a periodic network: dfpde against the same step jitted in JAX, on one core.
 
-    python benchmarks/step.py [--full]
+    python benchmarks/step.py [--full] [--field]
 
 Both start from the same fitted θ with the same ε and take the same steps: tangent, right-hand side and four solves
 each.  JAX forms J by vmap(grad) and calls jax.numpy.linalg.lstsq on [√W J; εI]; the random-sparse variant (RSNG,
 Berman & Peherstorfer 2023) does so with a random third of the columns.  Errors are relative L² against a Fourier
 solution (exact linear part, RK4 in the interaction picture).  Then one stage of the
-3 × 64 network, stored against matrix-free.  A table, then one JSON object; ratios > 1: dfpde is faster.
+3 × 64 network, stored against matrix-free; with --field instead the
+comparison of `publication_size`.  A table, then one JSON object; ratios > 1: dfpde is faster.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from typing import Any
 
 import numpy as np
+import publication_size
 from common import allen_cahn, allen_cahn_start, medians, peak_rss_gib, rates
 from mpi4py import MPI
 
@@ -183,9 +185,14 @@ def main() -> None:
     """Tables and JSON."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--full", action="store_true", help="three networks, more steps")
-    full = parser.parse_args().full
+    parser.add_argument("--field", action="store_true", help="networks and points as in papers")
+    options = parser.parse_args()
+    full = options.full
     machine = rates()
     print(f"machine: dgemm {machine['dgemm_gflops']:.1f} GFlop/s, streaming {machine['stream_gbs']:.1f} GB/s, one core")
+    if options.field:
+        print(json.dumps({**publication_size.field(full), **machine, "peak_rss_gib": peak_rss_gib()}))
+        return
     shapes = [((11,) * 3, 1000), ((14,) * 3, 2000), ((18,) * 3, 4000)] if full else [((14,) * 3, 2000)]
     cases = [compare(widths, n, 20 if full else 15) for widths, n in shapes]
     ratio = min(c["milliseconds"]["JAX lstsq"] / c["milliseconds"]["dfpde"] for c in cases)

@@ -24,6 +24,9 @@ CACHE = 16 << 20
 #: Rows for each parameter in the first sample: cond(A R⁻¹) of random rows is then about 6.
 SAMPLE = 2.0
 
+#: Most iterations that the first factor may cost: a coarser one is refined where that is too few rows.
+FIRST = 20.0
+
 #: Rows that are never thinned out.
 FEW = 32
 
@@ -41,7 +44,7 @@ class Sampling:
     Attributes
     ----------
     level : int or None
-        Of the next sample; None: `SAMPLE` rows for each parameter.
+        Of the next sample; None: `SAMPLE` rows for each parameter, or fewer where that costs more than `FIRST`.
     builds : int
         Samples so far.
     seen : dict
@@ -59,11 +62,16 @@ class Sampling:
         """
         n, p, ranks = int(max(1.0, tangent.mean_rows)), tangent.columns, tangent.comm.size
         coarsest = max(0, math.floor(math.log(max(1.0, n * ranks / few(p)), 3)))
-        first = max(0, math.floor(math.log(max(1.0, n * ranks / (SAMPLE * p)), 3)))
-        self.used = min(first if self.level is None else self.level, coarsest)
         line = tangent.blocks[0].line if tangent.blocks else 0
-        rows = {i: n / stride(n, n // 3**i, line) for i in range(self.used - 1, self.used + 2) if 0 <= i <= coarsest}
-        self._costs = {i: costs(n, m, p, ranks) for i, m in rows.items()}
+        rows = {i: n / stride(n, n // 3**i, line) for i in range(coarsest + 1)}
+        both = {i: costs(n, m, p, ranks) for i, m in rows.items()}
+        level = self.level
+        if level is None:
+            level = max(0, math.floor(math.log(max(1.0, n * ranks / (SAMPLE * p)), 3)))
+            while level < coarsest and both[level][0] > FIRST * both[level][1]:
+                level += 1
+        self.used = min(level, coarsest)
+        self._costs = {i: both[i] for i in range(self.used - 1, self.used + 2) if i in both}
         finer, iteration = self.used - 1, self._costs[self.used][1]
         self._patience = math.inf
         if finer >= 0:
