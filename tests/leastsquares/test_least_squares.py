@@ -126,7 +126,10 @@ def test_one_sweep_is_two_products(comm, form):
 @pytest.fixture
 def options():
     """PETSc's options database for the prefix "dfpde_kind_", emptied afterwards."""
-    prefix, database = "dfpde_kind_", pytest.importorskip("dfpde.leastsquares.petsc").PETSc.Options()
+    pytest.importorskip("petsc4py")
+    from dfpde.leastsquares.petsc import PETSc
+
+    prefix, database = "dfpde_kind_", PETSc.Options()
     yield lambda name, value: database.setValue(prefix + name, value)
     for name in list(database.getAll()):
         if name.startswith(prefix):
