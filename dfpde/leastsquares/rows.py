@@ -19,14 +19,11 @@ from scipy.sparse import csr_array
 
 Array = NDArray[Any]
 
-#: Bytes of one chunk of rows.  Measured for the Gram matrix (N = 20 000, p = 500, one core): chunks of 1, 2, 4 and
-#: 8 MiB take 115, 114, 112 and 114 ms, one dsyrk over everything 104 ms: flat, so small enough for a cache.
+#: Bytes of one chunk of rows of a Gram matrix.  The time is flat in it, so it is small enough for a cache.
 CHUNK_BYTES = 2 << 20
 
-#: Bytes of one chunk of a sweep, which is read twice and so must stay in a core's own cache, and its fewest rows.
-#: Measured with 0.5, 1, 2 MiB and in one piece: N = 4000, p = 119: 201, 203, 215 and 267 µs; N = 20 000, p = 498: 6.1,
-#: 6.2, 7.2 and 6.2 ms; N = 5000, p = 2000: 8.8, 10.8, 11.5 and 6.6 ms (a chunk touches p pages of memory, and
-#: narrow ones miss the TLB; 512 rows and more are as good as one piece).
+#: Bytes of one chunk of a sweep, and its fewest rows.  It is read twice, so it must stay in a core's own cache; a chunk
+#: touches p pages of memory, and narrow ones miss the TLB.
 SWEEP_BYTES, SWEEP_ROWS = 1 << 20, 128
 
 

@@ -1,8 +1,7 @@
 """One BLAS thread for each rank: dfpde's parallelism is its ranks.
 
-Its products are cut into pieces that fit a core's own cache, so more threads mostly wait for each other (seconds of
-``demos/transport.py --quick``, ``fokker_planck``, ``allen_cahn`` on 2 cores: 6.3, 10.3, 4.2 with two threads, 3.5,
-5.0, 2.7 with one), and rounding would depend on the machine.  Who sets a variable has decided otherwise.
+Its products are cut into pieces that fit a core's own cache, so more threads mostly wait for each other, and
+rounding would depend on the machine.  Who sets a variable has decided otherwise.
 """
 
 from __future__ import annotations

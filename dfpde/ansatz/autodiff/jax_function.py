@@ -90,16 +90,7 @@ class JaxFunction(Differentiated):
 def default_chunk(size: int) -> int:
     """Points of one chunk: at most 2²² entries (32 MiB) of the tangent.
 
-    Milliseconds of the tangent at 4000 points on one core, by chunk (benchmarks/compositions.py --autodiff):
-
-    ======================  ====  ====  ====  =====  =====
-    tanh network              64   256   512   1024   4096
-    ======================  ====  ====  ====  =====  =====
-    3 × 64 (p = 8577)        137   138   111    258    284
-    2 × 10 (p = 151)         3.7   2.9   2.2    2.1    1.5
-    ======================  ====  ====  ====  =====  =====
-
-    `jvp` and `vjp`, which do not form it, take 7 to 11 ms for p = 8577 from 256 points on.
+    See docs/least_squares.md, sizes of blocks (``benchmarks/compositions.py --autodiff`` measures it).
     """
     return min(max(2**22 // max(size, 1), 256), 8192)
 
