@@ -32,7 +32,7 @@ KILLED = ["loop-kill", "loop-_exit"]
 DIFFERENT = ["theta", "guess", "until", "dt", "times", "t", "rtol", "eps", "scale", "integrator", "rule", "solver"]
 FAULTS = [*RAISED, *VALUES, *LEAVING, *KILLED, *(f"other-{name}" for name in DIFFERENT)]
 WORDS = {"dt": "controller.dt", "t": "state.t", "rtol": "controller.rtol", "eps": "regularization.eps",
-         "theta": "state.theta", "rule": "regularization"}  # fmt: skip
+         "theta": "state.theta", "rule": "regularization", "integrator": "integrator.tableau.name"}  # fmt: skip
 LAUNCHERS = ["dfpde mpirun", "mpirun", "mpirun -m mpi4py"]
 
 
@@ -137,10 +137,10 @@ def program(what: str, rank: int, step: int, guarded: bool) -> None:
         breaks("writer", ansatz.now)
         return x[0]
 
-    if fails("before"):
-        raise OSError(f"disk of rank {rank}")
     ansatz = Mixture.isotropic(1, 2)
     points = df.Quadrature.gauss((-4.0, 5.0), 20, 4, comm)
+    if fails("before"):
+        raise OSError(f"disk of rank {rank}")
     if what == "weights":
         df.Quadrature(points.x, -points.w if here else points.w, comm)
     end = df.Quadrature(np.full((1, 1), -4.0 - 0.01 * comm.rank), np.ones(1), comm)
