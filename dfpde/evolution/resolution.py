@@ -112,13 +112,13 @@ def due(step: int, interval: int) -> bool:
 
 
 def interval(problem: Model, p: int) -> int:
-    """Steps between two looks: `RARELY` times the flops of a look, 2 N p², over those of a step.
+    """Steps between two looks: `RARELY` times the flops of a look, 2 N p min(N, p), over those of a step.
 
     A stage takes about 7/3 p³ (a Gram matrix of 2 p rows and its factor) and 60 N p (the tangent and a few sweeps).
     """
     comm, n = problem.comm, float(problem.points.shape[1] * max(1, math.prod(problem.ansatz.shape)))
     n = comm.allreduce(n) if comm.size > 1 else n
-    return max(RARELY // 2, math.ceil(RARELY * 2 * n * p**2 / (STAGES * (7 / 3 * p**3 + 60 * n * p))))
+    return max(RARELY // 2, math.ceil(RARELY * 2 * n * p * min(n, p) / (STAGES * (7 / 3 * p**3 + 60 * n * p))))
 
 
 def describe(ansatz: Ansatz, tangent: Tangent, found: Leverage, where: str) -> tuple[str, str]:

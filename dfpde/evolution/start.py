@@ -77,7 +77,10 @@ def _contradiction(problem: Model, u: Field, alpha: tuple[int, ...], h: float) -
             steps = [(order / 2 - j) * h * shift for j in range(order + 1)]
             terms = [(-1) ** j * math.comb(order, j) * u(u.x + step) for j, step in enumerate(steps)]
             size[2] = np.max(np.abs(np.sum(terms, axis=0)), initial=0.0)
-    zero, values, difference = problem.comm.allreduce(np.array(size), op=MPI.MAX) if problem.comm.size > 1 else size
+    largest = np.array(size)
+    if problem.comm.size > 1:
+        problem.comm.Allreduce(MPI.IN_PLACE, largest, op=MPI.MAX)
+    zero, values, difference = largest.tolist()
     if zero == 0.0 and difference > CONTRADICTION * values:
         error = MissingDerivative(
             f"∂^{alpha} of {type(problem.ansatz).__name__} is zero at every point, and u is no polynomial there: its "

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dtrtrs
+from scipy.linalg.lapack import dpotri, dtrtrs
 
 from ..parallel.collective import collective_errors
 from .gram import shifted_cholesky
@@ -47,7 +47,9 @@ class Leverage:
 
 
 def leverage(tangent: Tangent, eps: float, scale: Array | None = None) -> Leverage:
-    """ℓ_k of all rows; collective.  Costs 2 N p² flops and p² numbers on the wire.
+    """ℓ_k of all rows; collective.
+
+    Costs 2 N p² flops and p² numbers on the wire; where N < p, N² p flops and N p numbers.
 
     Parameters
     ----------
@@ -63,18 +65,39 @@ def leverage(tangent: Tangent, eps: float, scale: Array | None = None) -> Levera
     SolverError
         The tangent is not finite.
     """
+    count = tangent.comm.allreduce(tangent.rows) if tangent.comm.size > 1 else tangent.rows
+    rows = _dual(tangent, eps, scale) if count < tangent.columns and eps > 0 else _primal(tangent, eps, scale)
+    largest, total = float(rows.max(initial=0.0)), float(rows.sum())
+    if tangent.comm.size > 1:
+        largest, total = tangent.comm.allreduce(largest, op=MPI.MAX), tangent.comm.allreduce(total)
+    return Leverage(rows, largest, total, count)
+
+
+def _primal(tangent: Tangent, eps: float, scale: Array | None) -> Array:
+    """Local rows of ‖L⁻¹ √w_k J_k‖²."""
     gram = tangent.local_gram()
     if tangent.comm.size > 1:
         tangent.comm.Allreduce(MPI.IN_PLACE, gram)
     with collective_errors(tangent.comm):
         factor = shifted_cholesky(gram, (eps * (1.0 if scale is None else scale)) ** 2 * np.ones(len(gram)))
         parts = [_squares(factor, chunk) for block in tangent.blocks for chunk in block.chunks()]
-    rows = np.concatenate(parts) if parts else np.empty(0)
-    largest, sums = float(rows.max(initial=0.0)), np.array([rows.sum(), rows.size])
-    if tangent.comm.size > 1:
-        largest = tangent.comm.allreduce(largest, op=MPI.MAX)
-        tangent.comm.Allreduce(MPI.IN_PLACE, sums)
-    return Leverage(rows, largest, float(sums[0]), int(sums[1]))
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _dual(tangent: Tangent, eps: float, scale: Array | None) -> Array:
+    """The same from all rows A = √W J D⁻¹ on every rank: ℓ_k = 1 − ε² ((A Aᵀ + ε²)⁻¹)_kk."""
+    comm = tangent.comm
+    with collective_errors(comm):
+        mine = np.vstack([block.dense() for block in tangent.blocks]) / (1.0 if scale is None else scale)
+    parts = comm.allgather(mine) if comm.size > 1 else [mine]
+    rows = np.vstack(parts)
+    with collective_errors(comm):
+        kernel = np.asfortranarray(rows @ rows.T)
+        factor = shifted_cholesky(kernel, np.full(len(rows), eps**2))
+        inverse = dpotri(factor, lower=1)[0]
+    first = sum(len(part) for part in parts[: comm.rank])
+    leverages: Array = 1.0 - eps**2 * np.diag(inverse)[first : first + len(mine)]
+    return leverages
 
 
 def _squares(factor: Array, chunk: Array) -> Array:
