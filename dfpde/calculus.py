@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, KeysView, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
+from . import validation as check
 from .errors import ShapeError
 from .representation import represent
 
@@ -140,7 +142,7 @@ class Field(NDArrayOperatorsMixin):
         ShapeError
             Not one order per dimension.
         """
-        if len(alpha) != self.ansatz.dim or min(alpha) < 0:
+        if len(alpha) != self.ansatz.dim or not all(isinstance(order, Integral) and order >= 0 for order in alpha):
             raise ShapeError(
                 f"derivative{alpha} of a field in {self.ansatz.dim} dimensions",
                 f"give {self.ansatz.dim} non-negative orders, one for each direction",
@@ -169,19 +171,25 @@ class Field(NDArrayOperatorsMixin):
         return values.reshape(*values.shape[:-1], *x.shape[1:])
 
 
+def _field(u: Field) -> Field:
+    if not isinstance(u, Field):
+        raise check.wrong_type("u", u, "a Field, the u of a right-hand side f(t, x, u)")
+    return u
+
+
 def grad(u: Field) -> Array:
     """∇u, shape (dim, *shape, N)."""
-    return u.gradient
+    return _field(u).gradient
 
 
 def laplacian(u: Field) -> Array:
     """Δu, shape (*shape, N)."""
-    return u.laplacian
+    return _field(u).laplacian
 
 
 def dx(u: Field, order: int = 1) -> Array:
     """∂^order u/∂x^order of a field in one dimension, shape (*shape, N)."""
-    return u.derivative(order)
+    return _field(u).derivative(order)
 
 
 def div(u: Field) -> Array:
@@ -192,7 +200,7 @@ def div(u: Field) -> Array:
     ShapeError
         The field does not have dim components.
     """
-    if u.ansatz.shape != (u.ansatz.dim,):
+    if _field(u).ansatz.shape != (u.ansatz.dim,):
         raise ShapeError(
             f"divergence of a field of shape {u.ansatz.shape} in {u.ansatz.dim} dimensions",
             f"a vector field has shape ({u.ansatz.dim},)",
@@ -209,6 +217,9 @@ def dot(a: Array, b: Array) -> Array:
     ShapeError
         First or last axes differ.
     """
+    for name, part in (("a", a), ("b", b)):
+        if not getattr(part, "shape", ()):
+            raise check.wrong_type(name, part, "an array with points last")
     if a.shape[0] != b.shape[0] or a.shape[-1] != b.shape[-1]:
         raise ShapeError(f"dot of shapes {a.shape} and {b.shape}", "first axes (dim) and last axes (N) must agree")
     if a.ndim < b.ndim:

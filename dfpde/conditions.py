@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from . import validation as check
 from .ansatz.base import Ansatz
 from .domain.quadrature import Quadrature
 from .errors import ParameterError, ShapeError
@@ -133,6 +134,13 @@ def _probe(g: Callable[[float, Array], Array], t: float, x: Array, shape: tuple[
 
 
 @dataclass(frozen=True, eq=False)
+@check.takes(
+    quadrature=check.quadrature,
+    g=check.function,
+    weight=check.real(above=0),
+    decay=check.real(0),
+    g_t=check.optional(check.function),
+)
 class Dirichlet:
     """u = g(t, x) at the points of a (boundary) quadrature, imposed weakly.
 
@@ -161,10 +169,6 @@ class Dirichlet:
     g_t: Callable[[float, Array], Array] | None = None
 
     __repr__ = represent
-
-    def __post_init__(self) -> None:
-        if not (self.weight > 0 and self.decay >= 0):
-            raise ParameterError(f"weight = {self.weight}, decay = {self.decay}", "weight > 0 and decay >= 0")
 
     def rows(self, t: float, theta: Array, ansatz: Ansatz) -> tuple[Rows, Array]:
         """See `Condition`."""

@@ -41,6 +41,10 @@ class ParameterError(DfpdeError, ValueError):
     """A numerical argument outside its range, or a name that does not exist."""
 
 
+class ArgumentTypeError(ParameterError, TypeError):
+    """An argument of a wrong type; says what is expected."""
+
+
 class MassError(DfpdeError, ArithmeticError):
     """A mass matrix that is singular, indefinite or not symmetric: it gives no norm."""
 

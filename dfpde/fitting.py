@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import validation as check
 from .ansatz.base import Ansatz
 from .domain.subset import representative_points
 from .errors import DfpdeWarning, ParameterError, ShapeError
@@ -48,6 +49,18 @@ SAMPLE = 4096
 BAD = 0.1
 #: Relative misfit below which there is rounding only.
 ROUNDING = 1e-15
+
+#: What `fit` takes.
+_ARGUMENTS = {
+    "guess": check.optional(check.numbers(1, 2, finite=False)),
+    "linear": check.optional(check.words),
+    "starts": check.integer(1),
+    "seed": check.integer(0),
+    "t": check.real(),
+    "rtol": check.real(above=0, below=1),
+    "max_iterations": check.integer(0),
+    "solver": check.optional(check.solver),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,15 +156,13 @@ def fit(
     NonFiniteError
         u₀ or the field at the guess is not finite.
     """
-    same_on_all_ranks(
-        problem.comm, into=(Ansatz,), ansatz=problem.ansatz, guess=guess, linear=linear, starts=starts, seed=seed, t=t,
-        rtol=rtol, max_iterations=max_iterations, solver=solver,
+    check.require({"problem": check.model}, {"problem": problem})
+    given = dict(
+        guess=guess, linear=linear, starts=starts, seed=seed, t=t, rtol=rtol, max_iterations=max_iterations,
+        solver=solver,
     )  # fmt: skip
-    if not 0 < rtol < 1 or max_iterations < 0 or starts < 1:
-        raise ParameterError(
-            f"rtol = {rtol}, max_iterations = {max_iterations}, starts = {starts}",
-            "0 < rtol < 1, max_iterations >= 0, starts >= 1",
-        )
+    same_on_all_ranks(problem.comm, into=(Ansatz,), ansatz=problem.ansatz, **given)
+    check.require(_ARGUMENTS, given)
     target = _Target(problem, _values(problem, initial))
     guesses = _guesses(problem, target, guess, starts, seed)
     blocks = _linear_blocks(problem, linear, guess is None)
@@ -190,6 +201,7 @@ def _values(problem: Model, initial: Initial) -> Array:
     ansatz, x = problem.ansatz, problem.points
     with collective_errors(problem.comm):
         values = np.asarray(initial(x) if callable(initial) else initial)
+        check.numbers(kinds="fiuc", finite=False)("initial", values)
         shape = (*ansatz.shape, x.shape[1])
         if values.shape != shape or (np.iscomplexobj(values) and np.dtype(ansatz.dtype).kind != "c"):
             raise ShapeError(

@@ -13,6 +13,7 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from . import validation as check
 from .calculus import Field
 from .errors import NonFiniteError, ParameterError, ShapeError
 from .leastsquares import Rows
@@ -26,6 +27,7 @@ Variation = Array | Mapping[Alpha, Array]
 
 
 @dataclass(frozen=True, eq=False)
+@check.takes(density=check.function, variation=check.function, name=check.text)
 class Functional:
     """Q(u) = ∫ q(x, u) dx by the points and weights of a model.
 
@@ -49,6 +51,7 @@ class Functional:
     __repr__ = represent
 
     @staticmethod
+    @check.takes(weight=check.either(callable, check.function, check.numbers(kinds="fiuc")))
     def linear(weight: Callable[[Array], Array] | float = 1.0, name: str = "mass") -> Functional:
         """Q = ∫ Re(conj(ψ) · u) dx, ψ a number, an array (*shape, 1) or a function of x -> (*shape, N)."""
 

@@ -18,6 +18,7 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from . import validation as check
 from .ansatz.base import Alpha, Ansatz
 from .calculus import Field
 from .conditions import Condition
@@ -51,6 +52,14 @@ CACHED_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, eq=False)
+@check.takes(
+    ansatz=check.ansatz,
+    quadrature=check.quadrature,
+    rhs=check.function,
+    conditions=check.conditions,
+    scale=check.optional(check.numbers(1, above=0)),
+    storage=check.integer(0),
+)
 class Problem:
     """u_t = f(t, x, u) for u = Φ(θ), in the norm of a quadrature.
 
@@ -92,10 +101,12 @@ class Problem:
                 f"the ansatz lives in {self.ansatz.dim} dimensions, the quadrature in {self.quadrature.x.shape[0]}",
                 "build both for the same space",
             )
-        if self.scale is not None and self.scale.shape != (self.ansatz.size,):
+        if self.scale is not None and np.shape(self.scale) != (self.ansatz.size,):
             raise ShapeError(
-                f"scale has shape {self.scale.shape}", f"one number for each of {self.ansatz.size} parameters"
+                f"scale has shape {np.shape(self.scale)}", f"one number for each of {self.ansatz.size} parameters"
             )
+        if self.scale is not None:
+            object.__setattr__(self, "scale", np.asarray(self.scale, dtype=float))
 
     @property
     def comm(self) -> MPI.Comm:

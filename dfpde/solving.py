@@ -19,6 +19,7 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from . import validation as check
 from .diagnostics.history import History, Quantity
 from .diagnostics.plot_runs import plot_errors
 from .diagnostics.plots import Canvas, plot_states
@@ -154,6 +155,15 @@ class Solution:
         return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
 
 
+@check.takes(
+    problem=check.model,
+    times=check.each(check.real(), "a sequence of times"),
+    rtol=check.real(above=0),
+    regularization=check.optional(check.rule),
+    integrator=check.integrator,
+    solver=check.optional(check.solver),
+    quantities=check.optional(check.quantities),
+)
 def solve(
     problem: Model,
     initial: State | Initial,

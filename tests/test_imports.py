@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1] / "dfpde"
 
 # a file imports from its own line and from those above it; a name stands for a module or a package
 LAYERS = """
-errors representation
+errors representation validation
 parallel
 domain
 calculus

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..calculus import Alpha as Alpha
 from ..calculus import gradient_alphas, hessian_alphas, laplacian_alphas
 from ..calculus import multi_index as multi_index
@@ -203,6 +204,7 @@ class Ansatz(ABC):
             raise ShapeError(f"{type(self).__name__}.pack got {sorted(blocks)}", f"give exactly {sorted(known)}")
         theta = np.empty(self.size)
         for name, (part, shape) in known.items():
+            check.numbers()(name, blocks[name])
             try:
                 theta[part] = np.broadcast_to(np.asarray(blocks[name], float), shape).reshape(-1)
             except ValueError as error:
@@ -219,8 +221,8 @@ class Ansatz(ABC):
         ShapeError
             Wrong length, more than one axis, or complex.
         """
-        theta = np.asarray(theta)
-        if theta.shape != (self.size,) or theta.dtype.kind == "c":
+        theta = check.array("theta", theta)
+        if theta.shape != (self.size,) or theta.dtype.kind not in "fiub":
             raise ShapeError(
                 f"{type(self).__name__} has {self.size} real parameters, theta has shape {theta.shape} and dtype "
                 f"{theta.dtype}",
@@ -236,13 +238,13 @@ class Ansatz(ABC):
         ShapeError
             Not (dim, N).
         """
-        x = np.asarray(x, dtype=float)
-        if x.ndim != 2 or x.shape[0] != self.dim:
+        x = check.array("x", x)
+        if x.ndim != 2 or x.shape[0] != self.dim or x.dtype.kind not in "fiu":
             raise ShapeError(
-                f"{type(self).__name__} lives in {self.dim} dimensions, x has shape {x.shape}",
-                f"pass points last: shape ({self.dim}, N)",
+                f"{type(self).__name__} lives in {self.dim} dimensions, x has shape {x.shape} and dtype {x.dtype}",
+                f"pass points last: real numbers of shape ({self.dim}, N)",
             )
-        return x
+        return np.asarray(x, dtype=float)
 
     def __repr__(self) -> str:
         if not hasattr(self, "size"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import validation as check
 from ..errors import AnsatzError, MissingDerivative
 from .autodiff.richardson import slope
 from .base import Alpha, Ansatz, Array, multi_index
@@ -61,6 +62,15 @@ class AnsatzReport:
         return "\n".join([self.title, *map(str, self.checks), *absent])
 
 
+@check.takes(
+    ansatz=check.ansatz,
+    x=check.numbers(2),
+    theta=check.optional(check.numbers(1)),
+    order=check.integer(0),
+    rtol=check.real(above=0),
+    step=check.real(above=0),
+    seed=check.integer(0),
+)
 def check_ansatz(
     ansatz: Ansatz,
     x: Array,

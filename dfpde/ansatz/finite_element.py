@@ -10,6 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
+from .. import validation as check
 from ..errors import ParameterError
 from .base import Alpha, Ansatz, Array, multi_index
 from .mixtures.exponential import check_alpha
@@ -43,6 +44,7 @@ class FiniteElement(Ansatz):
     ``Quadrature.from_basis(basis)`` are recognized and not searched for at all.
     """
 
+    @check.takes(basis=check.having("a basis of scikit-fem", "elem", "mesh", "N"))
     def __init__(self, basis: Any) -> None:
         fields = basis.elem.gbasis(basis.mapping, basis.quadrature[0][:, :1], 0, tind=np.zeros(1, int))
         if len(fields) != 1:

@@ -12,12 +12,20 @@ from typing import Any
 
 import numpy as np
 
+from .. import validation as check
 from ..errors import ParameterError, ShapeError
 from .base import Ansatz, Array
 
 Norm = Callable[[Array], float]
 
 
+@check.takes(
+    ansatz=check.ansatz,
+    larger=check.ansatz,
+    theta=check.numbers(1),
+    velocity=check.optional(check.numbers(1)),
+    new=check.mapping(check.numbers(), "a mapping of names to values"),
+)
 def insert(
     ansatz: Ansatz, larger: Ansatz, theta: Array, velocity: Array | None, new: Mapping[str, Any]
 ) -> tuple[Array, Array | None]:
@@ -82,6 +90,7 @@ def insert(
     return target, moved
 
 
+@check.takes(ansatz=check.ansatz, smaller=check.ansatz, components=check.indices)
 def remove(
     ansatz: Ansatz, smaller: Ansatz, theta: Array, velocity: Array | None, components: Sequence[int]
 ) -> tuple[Array, Array | None]:
@@ -119,6 +128,7 @@ def remove(
     return target, None if velocity is None else remove(ansatz, smaller, velocity, None, components)[0]
 
 
+@check.takes(ansatz=check.ansatz, other=check.ansatz, norm=check.function)
 def change(ansatz: Ansatz, theta: Array, other: Ansatz, other_theta: Array, x: Array, norm: Norm) -> float:
     """‖Φ(θ) − Φ'(θ')‖ at the points x, in a norm of values (*shape, N) such as `Quadrature.norm`."""
     return norm(other.value(other_theta, x) - ansatz.value(theta, x))

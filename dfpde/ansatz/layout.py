@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import validation as check
 from ..errors import ParameterError, ShapeError
 from .base import Ansatz, Array
 
@@ -14,10 +15,16 @@ Index = slice | Array
 Slices = dict[str, tuple[slice, tuple[int, ...]]]
 
 
+#: What compositions take beside their components.
+_NAMES = {"names": check.optional(check.each(check.text, "a name for each component")), "shared": check.names}
+
+
 def layout(
     components: Sequence[Ansatz], names: Sequence[str] | None, shared: Sequence[str]
 ) -> tuple[list[Index], Slices]:
     """For each component its indices into θ, and the names and places of all blocks."""
+    check.each(check.ansatz, "ansätze")("components", components)
+    check.require(_NAMES, {"names": names, "shared": shared})
     own = [dict(part.slices()) for part in components]
     blocks = {name: _shared_shape(own, name) for name in shared}
     for prefix, names_of in zip(prefixes(components, names), own, strict=True):

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..calculus import Field
 from ..errors import ParameterError, StepError
 from ..evolution.explicit import Integrator, Step, Wrapped
@@ -76,6 +77,12 @@ class Conserving:
 
     __repr__ = represent
 
+    @check.takes(
+        problem=check.model,
+        quantities=check.each(check.instance(Functional, "a Functional"), "Functionals"),
+        regularization=check.rule,
+        rtol=check.real(above=0, below=1),
+    )
     def __init__(
         self,
         problem: Model,

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..errors import ParameterError
 from ..leastsquares import LSQR, GramCholesky, LeastSquares, Preconditioner, Rows, Solution, Solver
 from ..parallel.collective import collective_errors
@@ -119,6 +120,7 @@ class NullSpace(Preconditioner):
 
     __repr__ = represent
 
+    @check.takes(inner=check.preconditioner)
     def __init__(self, inner: Preconditioner) -> None:
         self.inner = inner
         self._constraint: Array | None = None
@@ -183,6 +185,7 @@ class Constrained:
 
     __repr__ = represent
 
+    @check.takes(solver=check.solver, projector=check.instance(Projector, "a Projector"))
     def __init__(self, solver: Solver, projector: Projector) -> None:
         self.solver = solver
         self.projector = projector

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..errors import ParameterError
 from ..evolution.linearize import linearized, pointwise
 from ..evolution.state import State
@@ -37,6 +38,12 @@ WEIGHTS = (5 / 18, 8 / 18, 5 / 18)
 
 
 @dataclass(frozen=True, eq=False)
+@check.takes(
+    problem=check.model,
+    state=check.state,
+    bound=check.real(0),
+    rate=check.either(callable, check.function, check.real()),
+)
 class ErrorBound:
     """Bound of ‖u − Φ(θ)‖ at the time of `state`; ``bound = bound.after(state)`` for every accepted step.
 
@@ -72,12 +79,6 @@ class ErrorBound:
     residual: float = math.nan
 
     __repr__ = represent
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.bound) and self.bound >= 0):
-            raise ParameterError(
-                f"an initial error of {self.bound}", "‖u₀ − Φ(θ₀)‖, for example the error of the fitted state"
-            )
 
     def after(self, state: State) -> ErrorBound:
         """The bound of the next accepted state; collective.
@@ -121,6 +122,7 @@ def hermite(start: State, end: State, s: float, dt: float) -> tuple[Array, Array
     return theta, (before + s * (2 * b + 3 * s * a)) / dt
 
 
+@check.takes(model=check.model, state=check.state, rcond=check.real(above=0, below=1))
 def growth_rate(model: Model, state: State, rcond: float = 1e-6) -> float:
     """Estimate of ℓ: the largest growth rate ⟨∂f w, w⟩/‖w‖² over fields w of the tangent space; dense, collective.
 
@@ -143,6 +145,7 @@ def growth_rate(model: Model, state: State, rcond: float = 1e-6) -> float:
 
 
 @dataclass(frozen=True)
+@check.takes(value=check.real(0), rate=check.real())
 class FieldStepBound:
     """Bound of ‖u − Φ(θ)‖ along field steps; ``bound = bound.after(state)`` for every accepted step.
 
@@ -167,10 +170,6 @@ class FieldStepBound:
 
     value: float
     rate: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.value) and self.value >= 0):
-            raise ParameterError(f"an initial error of {self.value}", "‖u₀ − Φ(θ₀)‖")
 
     def after(self, state: State) -> FieldStepBound:
         """The bound at the time of the next accepted state of a `FieldStep`."""

@@ -15,6 +15,7 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..errors import CheckpointError, MissingDependency, ParameterError, ShapeError
 from ..evolution.state import State
 from ..functional import Functional
@@ -68,6 +69,11 @@ class History:
         The file exists, a name is taken, or quantities without a problem.
     """
 
+    @check.takes(
+        path=check.optional(check.path),
+        quantities=check.optional(check.quantities),
+        problem=check.optional(check.model),
+    )
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,
@@ -100,6 +106,12 @@ class History:
         self._rows: list[tuple[float, ...]] = []
 
     @classmethod
+    @check.takes(
+        path=check.path,
+        state=check.state,
+        quantities=check.optional(check.quantities),
+        problem=check.optional(check.model),
+    )
     def resume(
         cls,
         path: str | os.PathLike[str],
@@ -138,6 +150,7 @@ class History:
         return self
 
     @classmethod
+    @check.takes(path=check.path)
     def read(cls, path: str | os.PathLike[str]) -> History:
         """The history in a file, to look at; no communication.
 
@@ -157,6 +170,7 @@ class History:
     def __repr__(self) -> str:
         return f"History({len(self)} rows of {', '.join(self.columns)})"
 
+    @check.takes(state=check.state, problem=check.optional(check.model))
     def record(self, state: State, problem: Model | None = None) -> None:
         """Add a row; collective where there are quantities.
 

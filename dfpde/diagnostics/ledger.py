@@ -18,6 +18,7 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..errors import ParameterError
 from ..evolution.continuous import ContinuousInertia
 from ..evolution.explicit import ExplicitRungeKutta, Step, Wrapped
@@ -98,6 +99,11 @@ class EnergyLedger:
 
     __repr__ = represent
 
+    @check.takes(
+        problem=check.model,
+        potential=check.instance(Functional, "a Functional"),
+        regularization=check.having("Inertia, InertiaFromMass or Tikhonov", "coefficients"),
+    )
     def __init__(self, problem: Model, potential: Functional, regularization: Anchored) -> None:
         if not isinstance(regularization, Anchored):
             raise ParameterError(f"no mass and friction in {regularization}", "Inertia, InertiaFromMass or Tikhonov")

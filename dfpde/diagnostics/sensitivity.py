@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from .. import validation as check
 from ..errors import ParameterError, ShapeError
 from ..evolution.explicit import RK4, ExplicitRungeKutta
 from ..evolution.state import State
@@ -59,6 +60,17 @@ class Sensitivity:
         return quantity.gradient(problem, self.state.theta) @ self.derivative
 
 
+@check.takes(
+    problem_of=check.function,
+    coefficients=check.numbers(1),
+    start=check.state,
+    initial=check.optional(check.numbers(2)),
+    until=check.real(),
+    steps=check.integer(1),
+    regularization=check.having("Inertia, InertiaFromMass or Tikhonov", "coefficients"),
+    integrator=check.having("an explicit scheme: RK4, ...", "tableau"),
+    solver=check.optional(check.solver),
+)
 def sensitivities(
     problem_of: Callable[[Array], Model],
     coefficients: Array,

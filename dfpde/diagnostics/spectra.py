@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..ansatz.base import Ansatz
-from ..errors import DfpdeWarning, ParameterError
+from ..errors import DfpdeWarning, ParameterError, ShapeError
 from ..leastsquares import Tangent
 from ..model import StageSystem
 from ..parallel.collective import collective_errors
@@ -97,6 +98,14 @@ class Spectrum:
 
 
 @one_thread()
+@check.takes(
+    tangent=check.having("a Tangent: problem.tangent(theta)", "blocks", "columns", "comm"),
+    k=check.optional(check.integer(1)),
+    scale=check.optional(check.numbers(1, above=0)),
+    oversampling=check.integer(0),
+    iterations=check.integer(0),
+    seed=check.integer(0),
+)
 def spectrum(
     tangent: Tangent,
     k: int | None = None,
@@ -135,7 +144,9 @@ def spectrum(
             f"k = {k}, oversampling = {oversampling}, iterations = {iterations}, p = {p}",
             "1 <= k <= p, oversampling >= 0, iterations >= 0",
         )
-    d = np.ones(p) if scale is None else scale
+    if scale is not None and np.shape(scale) != (p,):
+        raise ShapeError(f"scale has shape {np.shape(scale)}", f"one number for each of {p} parameters")
+    d = np.ones(p) if scale is None else np.asarray(scale)
     width = min(p, k + oversampling)
     basis = np.linalg.qr(np.random.default_rng(seed).standard_normal((p, width)))[0]
     for _ in range(iterations):
@@ -168,6 +179,14 @@ class EpsilonReport:
     size: float
 
 
+@check.takes(
+    system=check.having("a system: problem.system(t, theta)", "tangent", "rhs"),
+    found=check.instance(Spectrum, "a Spectrum: spectrum(tangent)"),
+    eps=check.real(above=0),
+    anchor=check.optional(check.numbers(1)),
+    rho=check.real(0, 1),
+    tolerance=check.real(above=0),
+)
 def check_epsilon(
     system: StageSystem,
     found: Spectrum,
@@ -197,6 +216,8 @@ def check_epsilon(
         On all ranks.
     """
     tangent = system.tangent
+    if anchor is not None and np.shape(anchor) != (tangent.columns,):
+        raise ShapeError(f"anchor has shape {np.shape(anchor)}", f"one number for each of {tangent.columns} parameters")
     r = system.rhs if anchor is None or rho == 0 else system.rhs - tangent.apply(rho * anchor)
     with collective_errors(tangent.comm):
         along = found.left.T @ r
@@ -212,7 +233,7 @@ def check_epsilon(
             f"{report.unreachable / size:.1e}); most of it in direction {worst}, σ = {found.values[worst]:.1e}\n"
             "  Try: a smaller ε, or inertia (ρ > 0), which keeps a velocity there",
             EpsilonWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return report
 

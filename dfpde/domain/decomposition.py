@@ -18,6 +18,7 @@ import skfem
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..errors import MeshError, MissingDependency
 from ..parallel.collective import raise_on_all
 from . import check as mesh_check
@@ -59,6 +60,7 @@ def partition(mesh: skfem.Mesh | str | Path | None, comm: MPI.Comm) -> Mesh:
     cuts: Any = None
     facets: dict[str | None, Ids] = {}
     error: Exception | None = None
+    check.instance(MPI.Comm, "a communicator of mpi4py")("comm", comm)
     if comm.rank == 0:
         try:
             raw, facets = _whole(mesh)

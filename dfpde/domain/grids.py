@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..errors import ParameterError
 from .cells import line_rule
 from .mesh import blocks
@@ -37,6 +38,7 @@ def gauss(bounds: Bounds, cells: int | Sequence[int], order: int, rank: int, siz
 
 
 def _box(bounds: Bounds) -> list[tuple[float, float]]:
+    check.numbers(1, 2, finite=False)("bounds", bounds)
     array = np.asarray(bounds, dtype=np.float64)
     array = array[None] if array.ndim == 1 else array
     pairs = array.ndim == 2 and array.shape[1] == 2 and bool(np.all(np.isfinite(array)))

@@ -12,6 +12,7 @@ import skfem
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..errors import MeshError, ParameterError
 from ..parallel.collective import collective_errors, raise_on_all
 from ..parallel.communicator import communicator
@@ -90,12 +91,22 @@ class Mesh:
         """
         comm = communicator(comm)
         with collective_errors(comm):
+            check.instance(skfem.Mesh, "a scikit-fem mesh")("mesh", mesh)
+            check.optional(check.numbers(1))("weights", weights)
             whole = _whole(mesh)
             cuts = blocks(whole.cells.shape[1], comm.size, weights)
             part = _cut(whole, _facets(mesh, whole.cell_type), int(cuts[comm.rank]), int(cuts[comm.rank + 1]))
             _check(part)
             built = _build(part, comm, _Whole.of(whole, tuple(sorted(mesh.boundaries or {}))))
         return built
+
+
+_FILE = {
+    "path": check.path,
+    "dim": check.optional(check.integer(1, 3)),
+    "repair": check.truth,
+    "weights": check.optional(check.numbers(1)),
+}
 
 
 def read_mesh(
@@ -149,6 +160,7 @@ def read_mesh(
     error: Exception | None = None
     if comm.rank == 0:
         try:
+            check.require(_FILE, {"path": path, "dim": dim, "repair": repair, "weights": weights})
             raw = mesh_check.accept(mesh_file.load(path, dim), str(path), repair)
             cuts = blocks(raw.cells.shape[1], comm.size, weights)
             facets.update(mesh_raw.locate_facets(raw))

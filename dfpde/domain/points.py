@@ -9,6 +9,7 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..errors import NonFiniteError, QuadratureError, ShapeError
 from ..parallel.replicated import same_on_all_ranks
 from .mesh import blocks
@@ -18,7 +19,7 @@ Array = NDArray[np.float64]
 
 def frozen(name: str, array: Any, ndim: int) -> Array:
     """Read-only float64 C-contiguous view (a copy only if needed)."""
-    given = np.asarray(array)
+    given = check.array(name, array)
     if given.ndim != ndim or given.dtype.kind not in "fiu":
         expected = "(dim, N)" if ndim == 2 else "(N,)"
         raise ShapeError(f"{name} has shape {given.shape} and type {given.dtype}", f"give real numbers {expected}")

@@ -14,6 +14,7 @@ import skfem
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..errors import NonFiniteError, ParameterError, ShapeError
 from ..parallel.collective import collective_errors, raise_on_all
 from ..parallel.communicator import communicator
@@ -24,6 +25,10 @@ from .mesh import Mesh, blocks
 from .points import Share, check_local, check_ranks, frozen, own_block
 
 Array = NDArray[np.float64]
+
+
+_BASIS = {"basis": check.having("a basis of scikit-fem", "dx", "global_coordinates"), "split": check.truth}
+_ARGUMENTS = {"offset": check.integer(), "replicated": check.truth}
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +85,7 @@ class Quadrature:
     def __post_init__(self, replicated: bool) -> None:
         comm = communicator(self.comm)
         with collective_errors(comm):
+            check.require(_ARGUMENTS, {"offset": self.offset, "replicated": replicated})
             points, weights = frozen("x", self.x, 2), frozen("w", self.w, 1)
             normals = None if self.normals is None else frozen("normals", self.normals, 2)
             check_local(points, weights, normals)
@@ -124,14 +130,14 @@ class Quadrature:
         ShapeError, NonFiniteError
             On all ranks, if the last axis is not N on some rank, or the sum is not finite.
         """
-        values = np.asarray(values)
+        values = check.array("values", values)
         if self._fits(values):
             return self._sum(values @ self.w, None)
         return self._sum(np.zeros(values.shape[:-1]), self._misfit("values", values))
 
     def inner(self, u: Any, v: Any) -> float:
         """⟨u, v⟩ = Σ_k w_k Re(conj u · v), all components; u and v of shape (\\*shape, N)."""
-        u, v = np.asarray(u), np.asarray(v)
+        u, v = check.array("u", u), check.array("v", v)
         error: Exception | None = None
         local = np.zeros(())
         if not self._fits(u):
@@ -147,11 +153,12 @@ class Quadrature:
         return float(np.sqrt(self.inner(u, u)))
 
     def _fits(self, values: NDArray[Any]) -> bool:
-        return values.ndim > 0 and values.shape[-1] == self.n
+        return values.ndim > 0 and values.shape[-1] == self.n and values.dtype.kind in "fiucb"
 
     def _misfit(self, name: str, values: NDArray[Any]) -> ShapeError:
-        what = f"{name} of shape {values.shape} on rank {self.comm.rank}, which has {self.n} points"
-        return ShapeError(what, "give one value per local point, points last: (*shape, N)")
+        given = f"{name} of shape {values.shape} and dtype {values.dtype}"
+        what = f"{given} on rank {self.comm.rank}, which has {self.n} points"
+        return ShapeError(what, "give one number for each local point, points last: (*shape, N)")
 
     def _sum(self, local: Any, error: Exception | None) -> Any:
         """Sum over ranks.  The number of failing and of complex ranks travels along: one reduction, no deadlock."""
@@ -243,6 +250,7 @@ class Quadrature:
         """
         comm = communicator(comm)
         with collective_errors(comm):
+            check.require(_BASIS, {"basis": basis, "split": split})
             weights = basis.dx
             cuts = blocks(len(weights), comm.size)
             mine = slice(cuts[comm.rank], cuts[comm.rank + 1]) if split else slice(None)
@@ -288,6 +296,7 @@ class Quadrature:
 
 # -- points --------------------------------------------------------------------------------------------------
 def _distributed(mesh: Mesh | skfem.Mesh, comm: MPI.Comm | None) -> Mesh:
+    check.instance((Mesh, skfem.Mesh), "a Mesh (read_mesh) or a scikit-fem mesh")("mesh", mesh)
     if isinstance(mesh, Mesh):
         if comm is not None and comm.size != mesh.comm.size:
             what = f"a mesh split over {mesh.comm.size} ranks, a communicator of {comm.size}"

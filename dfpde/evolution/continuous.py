@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..errors import ParameterError
 from ..leastsquares import Solver
 from ..model import Model, StageSystem
@@ -28,6 +29,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
+@check.takes(observe=check.optional(check.function))
 class ContinuousInertia(ByTableau):
     """Explicit Runge–Kutta scheme for (θ, v); an `Integrator` that asks for `Inertia` with a positive mass.
 

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from .. import validation as check
 from ..errors import ParameterError
 
 #: Safety factor and bounds of a step-size change (Hairer, Nørsett, Wanner I, II.4: 0.9, between 0.2 and 5).
@@ -58,6 +59,7 @@ class Controller(Protocol):
 
 
 @dataclass(frozen=True)
+@check.takes(dt=check.real(above=0))
 class Fixed:
     """Steps of one size (shortened only to hit output times).
 
@@ -68,10 +70,6 @@ class Fixed:
     """
 
     dt: float
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.dt) and self.dt > 0):
-            raise ParameterError(f"step size dt = {self.dt}", "a positive dt")
 
     adaptive = False
     dt_min = 0.0
@@ -92,6 +90,13 @@ class Fixed:
 
 
 @dataclass(frozen=True)
+@check.takes(
+    rtol=check.real(0),
+    atol=check.real(0),
+    first=check.optional(check.real(above=0)),
+    dt_min=check.real(0),
+    dt_max=check.real(infinite=True),
+)
 class PI:
     """PI controller: h ← h · 0.9 · E_n^(−0.7/q) · E_{n−1}^(0.4/q), E = ‖error‖/(atol + rtol ‖u‖), q = order + 1.
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
+from .. import validation as check
 from ..errors import NonFiniteError, ParameterError
 from ..parallel.collective import collective_errors
 from ..parallel.replicated import same_on_all_ranks
@@ -29,6 +30,7 @@ MOST_TRIALS = 50
 
 
 @dataclass(frozen=True)
+@check.takes(g=check.function, action=check.optional(check.function), direction=check.integer(-1, 1))
 class Event:
     """Something that happens when g(t, state) crosses zero.
 
@@ -58,10 +60,6 @@ class Event:
     direction: int = 0
 
     __repr__ = represent
-
-    def __post_init__(self) -> None:
-        if self.direction not in (-1, 0, 1):
-            raise ParameterError(f"direction = {self.direction}", "-1, 0 or 1")
 
     def at(self, state: State, comm: MPI.Comm) -> float:
         """g, identical on all ranks; what it raises on one of them, all raise.

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..calculus import Field
 from ..leastsquares import Solver, Tangent
 from ..model import Model
@@ -93,6 +94,7 @@ class Integrator(Protocol):
 
 
 @dataclass(frozen=True)
+@check.takes(tableau=check.instance(Tableau, "an explicit Tableau"))
 class ByTableau:
     """Base of the integrators given by a tableau."""
 

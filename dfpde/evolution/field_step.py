@@ -22,6 +22,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..errors import ParameterError, ShapeError
 from ..leastsquares import Solver
 from ..model import Model
@@ -69,6 +70,7 @@ class Embedded(Protocol):
 
 
 @dataclass(frozen=True)
+@check.takes(advance=check.function, order=check.optional(check.integer(1)))
 class BlackBox:
     """A function as stepper: whatever advances nodal values in time, an existing code for example.
 
@@ -90,16 +92,19 @@ class BlackBox:
 
     __repr__ = represent
 
-    def __post_init__(self) -> None:
-        if self.order is not None and self.order < 1:
-            raise ParameterError(f"order = {self.order}", "1 or more, or None for a stepper that is taken as exact")
-
     def __call__(self, t: float, u: Array, dt: float) -> Array:
         """See `Stepper`."""
         return self.advance(t, u, dt)
 
 
 @dataclass(frozen=True)
+@check.takes(
+    stepper=check.having("a stepper: ETDRK4(...), BlackBox(advance), ...", "order", "__call__"),
+    rtol=check.real(above=0, below=1),
+    rho=check.real(0, 1),
+    substeps=check.integer(1),
+    projection=check.instance(FieldProjection, "a FieldProjection"),
+)
 class FieldStep:
     """Integrator that steps the field and projects the result on the ansatz.
 
@@ -141,13 +146,6 @@ class FieldStep:
     projection: FieldProjection = field(default_factory=FieldProjection)
 
     __repr__ = represent
-
-    def __post_init__(self) -> None:
-        if not (0 < self.rtol < 1 and 0 <= self.rho <= 1 and self.substeps >= 1):
-            raise ParameterError(
-                f"rtol = {self.rtol}, rho = {self.rho}, substeps = {self.substeps}",
-                "0 < rtol < 1, 0 <= rho <= 1, at least one substep",
-            )
 
     @property
     def order(self) -> int:

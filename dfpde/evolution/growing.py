@@ -10,9 +10,9 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..ansatz.base import Ansatz
 from ..ansatz.grow import insert
-from ..errors import ParameterError
 from ..leastsquares import Solver, default_solver
 from ..model import Model
 from ..parallel.collective import collective_errors
@@ -26,6 +26,13 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
+@check.takes(
+    larger=check.function,
+    candidates=check.function,
+    limit=check.real(above=0),
+    most=check.integer(1),
+    gain=check.real(above=0, below=1),
+)
 class Growing:
     """When and how an ansatz grows: while ‖J θ̇ − f‖ > limit, insert the component that lowers it most.
 
@@ -60,10 +67,6 @@ class Growing:
 
     __repr__ = represent
 
-    def __post_init__(self) -> None:
-        if not (self.limit > 0 and 0 < self.gain < 1):
-            raise ParameterError(f"limit = {self.limit}, gain = {self.gain}", "limit > 0 and 0 < gain < 1")
-
     @one_thread()
     def grow(
         self, problem: Model, state: State, regularization: Regularization, solver: Solver | None = None
@@ -84,6 +87,9 @@ class Growing:
         return problem, state
 
 
+@check.takes(
+    problem=check.model, state=check.state, growing=check.instance(Growing, "Growing"), regularization=check.rule
+)
 def evolve_growing(
     problem: Model, state: State, *, growing: Growing, regularization: Regularization, **choices: Any
 ) -> Iterator[tuple[Model, State]]:
@@ -141,5 +147,5 @@ def _inserted(problem: Model, state: State, larger: Ansatz, new: Mapping[str, An
     if scale is not None:  # new parameters weigh as the others of their block do in the mean
         means = {name: np.mean(scale[ansatz.slices()[name][0]]) for name in new}
         scale = insert(ansatz, larger, scale, None, means)[0]
-    moved = state.with_(theta=theta, velocity=velocity, anchor=anchor, at_end=False, solver_carry=())
+    moved = state.with_(theta=theta, velocity=velocity, anchor=anchor, at_end=False, solver_carry=(), scale=None)
     return problem.with_ansatz(larger, scale), moved

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..errors import DfpdeError, NonFiniteError, ParameterError, SolverError
 from ..leastsquares import DenseRows, LeastSquares, Solver, Tangent, real_rows, root_weights
 from ..model import ImplicitSystem, Model
@@ -55,6 +56,11 @@ class _Sample:
 
 
 @dataclass(frozen=True)
+@check.takes(
+    tableau=check.instance(ImplicitTableau, "an ImplicitTableau"),
+    rtol=check.real(above=0, below=1),
+    iterations=check.integer(1),
+)
 class ImplicitRungeKutta:
     """Implicit Runge–Kutta integrator: diagonally implicit stage by stage, otherwise all stages at once.
 
@@ -232,6 +238,7 @@ class _Newton:
 
 
 @dataclass(frozen=True)
+@check.takes(gamma=check.real(above=0), error_order=check.optional(check.integer(1)))
 class LinearlyImplicit:
     """Rosenbrock-type step ROS2: two regularized solves with J − γhF_θ, no iteration; order 2, L-stable.
 

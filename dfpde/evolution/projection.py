@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NonFiniteError, ParameterError
+from .. import validation as check
+from ..errors import NonFiniteError
 from ..leastsquares import LeastSquares, Solver
 from ..model import Model
 from ..parallel.collective import collective_errors, norm
@@ -33,6 +34,7 @@ STALLED, LEAST_GAIN = 4, 0.9
 
 
 @dataclass(frozen=True)
+@check.takes(floor=check.real(above=0, high=1), eps=check.real(above=0, below=1), iterations=check.integer(1))
 class FieldProjection:
     """How far a projection is carried, and in which metric.
 
@@ -53,13 +55,6 @@ class FieldProjection:
     floor: float = 0.03
     eps: float = 1e-8
     iterations: int = 25
-
-    def __post_init__(self) -> None:
-        if not (0 < self.floor <= 1 and 0 < self.eps < 1 and self.iterations >= 1):
-            raise ParameterError(
-                f"floor = {self.floor}, eps = {self.eps}, iterations = {self.iterations}",
-                "0 < floor <= 1, 0 < eps < 1, at least one iteration",
-            )
 
     def __call__(
         self, model: Model, target: Array, starts: Sequence[Array], misfit: float, solver: Solver, damping: float

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from .. import validation as check
 from ..ansatz.base import Ansatz
 from ..errors import DfpdeWarning, ParameterError
 from ..leastsquares import Solver, block_metric, default_solver
@@ -30,6 +31,23 @@ from .start import look
 from .state import State
 
 Adapt = Callable[[Model, State], "tuple[Model, State] | None"]
+
+#: What `evolve` takes.
+_ARGUMENTS = {
+    "state": check.state,
+    "until": check.real(),
+    "times": check.each(check.real(), "a sequence of times"),
+    "every_step": check.truth,
+    "regularization": check.optional(check.rule),
+    "controller": check.optional(check.controller),
+    "integrator": check.integrator,
+    "solver": check.optional(check.solver),
+    "events": check.each(check.instance(Event, "an Event"), "a sequence of Events"),
+    "adapt": check.optional(check.function),
+    "rescue": check.optional(check.function),
+    "max_steps": check.optional(check.integer(1)),
+    "max_seconds": check.optional(check.real(above=0)),
+}
 
 
 def evolve(
@@ -112,11 +130,14 @@ def evolve(
     What the loop body changes in the equation (a coefficient that f refers to) holds from the yielded state on.  A run
     from a state at `until` yields nothing.
     """
-    same_on_all_ranks(
-        problem.comm, into=(Ansatz,), ansatz=problem.ansatz, scale=problem.scale, state=state, until=until, times=times,
-        every_step=every_step, regularization=regularization, controller=controller, integrator=integrator,
-        solver=solver, events=events, max_steps=max_steps, max_seconds=max_seconds, on_unresolved=on_unresolved,
+    check.require({"problem": check.model}, {"problem": problem})
+    given = dict(
+        state=state, until=until, times=times, every_step=every_step, regularization=regularization,
+        controller=controller, integrator=integrator, solver=solver, events=events, max_steps=max_steps,
+        max_seconds=max_seconds, on_unresolved=on_unresolved,
     )  # fmt: skip
+    same_on_all_ranks(problem.comm, into=(Ansatz,), ansatz=problem.ansatz, scale=problem.scale, **given)
+    check.require(_ARGUMENTS, given | {"adapt": adapt, "rescue": rescue})
     controller = PI(rtol=1e-4) if controller is None else controller
     stops = _stops(state.t, times, until)
     if controller.adaptive and integrator.error_order is None:

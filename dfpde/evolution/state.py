@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..errors import NonFiniteError, ShapeError
 
 Array = NDArray[Any]
@@ -58,6 +59,13 @@ class Statistics:
 
 
 @dataclass(frozen=True, eq=False)
+@check.takes(
+    t=check.real(),
+    step=check.integer(0),
+    at_end=check.truth,
+    dt=check.optional(check.real(above=0)),
+    statistics=check.instance(Statistics, "Statistics"),
+)
 class State:
     """Everything a run needs to go on: t, θ, the last velocity, and what its parts carry from step to step.
 
@@ -105,8 +113,9 @@ class State:
     def __post_init__(self) -> None:
         for name in ("theta", "velocity", "anchor", "scale"):
             value = getattr(self, name)
-            if value is None:
+            if value is None and name != "theta":
                 continue
+            check.numbers(finite=False, above=0 if name == "scale" else -math.inf)(name, value)
             array = np.array(value, dtype=float)  # own copy: a state never changes
             if array.ndim != 1 or (name != "theta" and array.shape != np.shape(self.theta)):
                 raise ShapeError(f"{name} of a state has shape {array.shape}", "one number for each parameter")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from skfem import BilinearForm, LinearForm
 from skfem.helpers import dot, grad
 
+from .. import validation as check
 from ..ansatz.base import Ansatz, multi_index
 from ..conditions import boundary_values, rate
 from ..domain.quadrature import Quadrature
@@ -29,6 +30,14 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
+@check.takes(
+    quadrature=check.quadrature,
+    g=check.function,
+    beta=check.real(),
+    weight=check.real(above=0),
+    decay=check.real(0),
+    g_t=check.optional(check.function),
+)
 class Robin:
     """∂u/∂n + β u = g(t, x) at the points of a boundary quadrature, imposed weakly; β = 0 is Neumann's condition.
 
@@ -68,8 +77,6 @@ class Robin:
     def __post_init__(self) -> None:
         if self.quadrature.normals is None:
             raise ParameterError("a quadrature without normals", "Quadrature.boundary(mesh, name, order)")
-        if not (self.weight > 0 and self.decay >= 0):
-            raise ParameterError(f"weight = {self.weight}, decay = {self.decay}", "weight > 0 and decay >= 0")
 
     def rows(self, t: float, theta: Array, ansatz: Ansatz) -> tuple[Rows, Array]:
         """See `Condition`; no communication."""
@@ -92,6 +99,7 @@ class Robin:
         return np.asarray(total)
 
 
+@check.takes(diffusion=check.real(above=0), gamma=check.real(above=0))
 def nitsche(diffusion: float, gamma: float) -> tuple[Any, Any]:
     """Nitsche's terms for u = g on a boundary with −κΔu in the interior: a bilinear form, and a linear form of g.
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skfem.models import mass
 
+from .. import validation as check
 from ..errors import ShapeError
 from ..parallel.collective import collective_errors, require_finite
 from ..representation import represent
@@ -60,6 +61,15 @@ class Elliptic:
 
     __repr__ = represent
 
+    @check.takes(
+        space=check.space,
+        form=check.function,
+        boundary=check.optional(check.quantities),
+        load=check.optional(check.numbers(1)),
+        dirichlet=check.optional(check.instance(Mapping, "a mapping of boundary names to values")),
+        prefix=check.text,
+        rtol=check.real(above=0, below=1),
+    )
     def __init__(
         self,
         space: Space,

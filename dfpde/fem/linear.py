@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
+from .. import validation as check
 from ..errors import ParameterError, SolverError
 from ..parallel.collective import collective_errors
 from ..representation import represent
@@ -52,6 +53,15 @@ class LinearSolver:
 
     __repr__ = represent
 
+    @check.takes(
+        nodes=check.nodes,
+        prefix=check.text,
+        fixed=check.optional(check.indices),
+        ksp=check.text,
+        pc=check.text,
+        rtol=check.real(above=0, below=1),
+        max_it=check.integer(1),
+    )
     def __init__(
         self,
         nodes: Nodes,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu, spsolve_triangular
 
+from .. import validation as check
 from ..errors import MassError, ShapeError
 from ..parallel.collective import collective_errors
 from .nodes import Nodes
@@ -44,6 +45,7 @@ def square_root(mass: Any) -> sparse.csr_array:
     MassError
         M is not symmetric, or a pivot is not positive (relative to its diagonal entry, beyond rounding).
     """
+    check.matrix("mass", mass)
     matrix = sparse.csc_array(mass, dtype=float)
     n = matrix.shape[0]
     if matrix.shape != (n, n):

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from skfem.assembly.form.coo_data import COOData
 
+from .. import validation as check
 from ..errors import ParameterError, ShapeError
 from ..parallel.collective import collective_errors, require_finite
 from ..representation import represent
@@ -70,7 +71,10 @@ class Nodes:
     __repr__ = represent
 
     def __post_init__(self) -> None:
+        check.instance(MPI.Comm, "a communicator of mpi4py")("comm", self.comm)
         with collective_errors(self.comm):
+            check.numbers()("x", self.x)
+            check.optional(check.indices)("numbers", self.numbers)
             x = np.ascontiguousarray(self.x, dtype=float)
             if x.ndim != 2:
                 raise ShapeError(f"locations of shape {x.shape}", "give x (dim, n), points last")

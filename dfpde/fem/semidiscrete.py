@@ -20,6 +20,7 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 from scipy import sparse
 
+from .. import validation as check
 from ..ansatz.base import Ansatz
 from ..calculus import Field, multi_index
 from ..conditions import Condition
@@ -37,6 +38,7 @@ Load = Callable[[float, Array], Array]
 
 
 @dataclass(frozen=True, eq=False)
+@check.takes(nodes=check.indices, rate=check.optional(check.function))
 class FixedNodes:
     """Essential conditions U_D = g(t) of the finite-element model: the rows D of M U̇ = F are replaced by U̇_D = ġ.
 
@@ -55,6 +57,16 @@ class FixedNodes:
 
 
 @dataclass(frozen=True, eq=False)
+@check.takes(
+    ansatz=check.ansatz,
+    mass=check.matrix,
+    rhs=check.function,
+    nodes=check.nodes,
+    conditions=check.conditions,
+    fixed=check.optional(check.instance(FixedNodes, "FixedNodes")),
+    scale=check.optional(check.numbers(1, above=0)),
+    prefix=check.text,
+)
 class SemiDiscrete:
     """M U̇ = F(t, U) for U = Φ(θ), in the norm of M: a `Model` like `Problem`.
 
@@ -137,6 +149,8 @@ class SemiDiscrete:
                 f"a mass matrix of shape {found} on rank {self.comm.rank}: {self.nodes.n} of {self.nodes.size} nodes",
                 "SciPy: rows and columns of the rank's nodes; PETSc: of all nodes",
             )
+        if self.scale is not None:
+            object.__setattr__(self, "scale", np.asarray(self.scale, dtype=float))
         if self.scale is not None and self.scale.shape != (self.ansatz.size,):
             raise ShapeError(f"scale has shape {self.scale.shape}", f"({self.ansatz.size},), one for each parameter")
 

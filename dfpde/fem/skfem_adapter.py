@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from skfem.generic_utils import OrientedBoundary
 
+from .. import validation as check
 from ..domain.cells import rule
 from ..domain.decomposition import shared_numbers
 from ..domain.mesh import Mesh, cell_type_of
@@ -74,6 +75,11 @@ def _agreed(nodes: Nodes) -> Nodes:
 
 
 @dataclass(frozen=True, eq=False)
+@check.takes(
+    mesh=check.having("a Mesh: read_mesh(path), Mesh.from_skfem(mesh)", "comm", "local", "vertex_ids"),
+    element=check.having("an element of scikit-fem", "maxdeg", "refdom"),
+    intorder=check.optional(check.integer(0)),
+)
 class Space:
     """A scikit-fem element on a distributed mesh.
 

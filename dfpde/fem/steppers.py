@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from .. import validation as check
 from ..errors import ParameterError, ShapeError
 from ..parallel.collective import collective_errors
 from ..representation import represent
@@ -27,6 +28,14 @@ KEPT = 4
 
 
 @dataclass(frozen=True, eq=False)
+@check.takes(
+    nodes=check.nodes,
+    mass=check.matrix,
+    load=check.optional(check.function),
+    fixed=check.optional(check.indices),
+    values=check.optional(check.function),
+    prefix=check.text,
+)
 class StiffModel:
     """M U̇ = −K U + F(t, U) on nodes, with essential boundary values U_D = g(t).
 
@@ -67,13 +76,17 @@ class StiffModel:
         n = self.nodes.n
         with collective_errors(self.nodes.comm):
             for name, matrix in (("mass", self.mass), *(("stiffness", k) for k in self.stiffnesses)):
+                check.matrix(name, matrix)
                 if matrix.shape != (n, n):
                     raise ShapeError(f"a {name} matrix of shape {matrix.shape} for {n} nodes", "sub-assembled (n, n)")
 
     @property
     def stiffnesses(self) -> Sequence[Any]:
         """K of each component, or the one of all."""
-        return (self.stiffness,) if sparse.issparse(self.stiffness) else tuple(self.stiffness)
+        if sparse.issparse(self.stiffness):
+            return (self.stiffness,)
+        check.each(check.matrix, "a sparse matrix, or one for each component", 1)("stiffness", self.stiffness)
+        return tuple(self.stiffness)
 
     def apply_mass(self, u: Array) -> Array:
         """M U, sub-assembled."""
@@ -120,6 +133,7 @@ class StiffModel:
 
 
 @dataclass(frozen=True, eq=False)
+@check.takes(model=check.instance(StiffModel, "a StiffModel"))
 class CrankNicolson:
     """(M + h/2 K) U⁺ = (M − h/2 K) U: order 2, A-stable, for linear models without load.
 
@@ -147,6 +161,10 @@ class CrankNicolson:
 
 
 @dataclass(frozen=True, eq=False)
+@check.takes(
+    model=check.instance(StiffModel, "a StiffModel"),
+    tableau=check.instance(ImexTableau, "an ImexTableau: ARS443, ARS222"),
+)
 class ImplicitExplicit:
     """IMEX Runge–Kutta steps: K by an L-stable SDIRK scheme, the load explicitly; without load that SDIRK scheme.
 

@@ -18,6 +18,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 from skfem.models import mass
 
+from .. import validation as check
 from ..errors import ParameterError, ShapeError
 from ..parallel.collective import collective_errors
 from ..representation import represent
@@ -31,6 +32,7 @@ INSIDE = 1e-9  # a point this far outside, in reference coordinates, belongs to 
 
 
 @dataclass(frozen=True, eq=False)
+@check.takes(space=check.space, nodal=check.numbers())
 class Function:
     """u_h = Σ_j U_j φ_j in a space.
 
@@ -67,6 +69,7 @@ class Projection:
 
     __repr__ = represent
 
+    @check.takes(space=check.space, prefix=check.text)
     def __init__(self, space: Space, prefix: str = "dfpde_fem_mass_") -> None:
         self.space = space
         with collective_errors(space.comm):
@@ -110,9 +113,11 @@ class Evaluation:
 
     __repr__ = represent
 
+    @check.takes(space=check.space, outside=check.optional(check.real()))
     def __init__(self, space: Space, x: Array, outside: float | None = None) -> None:
         self.space, comm = space, space.comm
         with collective_errors(comm):
+            check.numbers()("x", x)
             x = np.asarray(x, dtype=float)
             if x.ndim != 2 or len(x) != space.mesh.dim or not np.all(np.isfinite(x)):
                 raise ShapeError(f"points of shape {x.shape}, or not finite", f"give x ({space.mesh.dim}, M)")

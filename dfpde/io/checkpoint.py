@@ -20,6 +20,7 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..errors import CheckpointError
 from ..evolution.state import State, Statistics
 from ..model import Model
@@ -35,6 +36,7 @@ VERSION = 3
 Arrays = dict[str, NDArray[Any]]
 
 
+@check.takes(path=check.path, state=check.state, problem=check.optional(check.model), label=check.optional(check.text))
 def save(
     path: str | os.PathLike[str],
     state: State,
@@ -79,6 +81,7 @@ def save(
             replace(Path(path), lambda beside: beside.write_bytes(content))
 
 
+@check.takes(path=check.path, problem=check.optional(check.model), label=check.optional(check.text))
 def load(
     path: str | os.PathLike[str],
     comm: MPI.Comm | None = None,

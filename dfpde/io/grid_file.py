@@ -15,6 +15,7 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..errors import ParameterError, ShapeError
 from ..parallel.collective import collective_errors
 from ..parallel.communicator import communicator
@@ -25,6 +26,12 @@ Array = NDArray[Any]
 NAMES = ("x", "y", "z")
 
 
+@check.takes(
+    path=check.path,
+    axes=check.each(check.numbers(1), "arrays, one for each direction", 1),
+    t=check.real(),
+    fields=check.quantities,
+)
 def save_grid(
     path: str | os.PathLike[str],
     axes: Sequence[Array],

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
+from .. import validation as check
 from ..errors import CheckpointError
 from ..parallel.collective import collective_errors
 from ..parallel.environment import versions
@@ -67,6 +68,11 @@ class RunManifest:
 
     __repr__ = represent
 
+    @check.takes(
+        path=check.path,
+        comm=check.instance(MPI.Comm, "a communicator of mpi4py"),
+        earlier=check.optional(check.instance(Mapping, "a mapping")),
+    )
     def __init__(
         self, path: str | os.PathLike[str], comm: MPI.Comm, earlier: Mapping[str, Any] | None = None, **parameters: Any
     ) -> None:

@@ -18,6 +18,7 @@ import skfem
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..domain.mesh import Mesh
 from ..errors import CheckpointError
 from ..parallel.collective import collective_errors
@@ -64,6 +65,12 @@ class ParaViewWriter:
 
     __repr__ = represent
 
+    @check.takes(
+        path=check.path,
+        mesh=check.having("a Mesh or a scikit-fem mesh", "subdomains"),
+        refine=check.integer(0),
+        keep_until=check.optional(check.real(infinite=True)),
+    )
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -94,6 +101,7 @@ class ParaViewWriter:
         """Steps in the series so far, those kept of an earlier run among them."""
         return int(self._count)
 
+    @check.takes(t=check.real())
     def write(self, t: float, **fields: Callable[[Array], Array] | Array) -> None:
         """Write one step; collective.
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TextIO
 
 from mpi4py import MPI
 
+from .. import validation as check
 from ..errors import CheckpointError
 from ..evolution.state import State
 from ..parallel.collective import collective_errors
@@ -26,6 +27,13 @@ RECENT = 20  # reported states from which the speed is taken
 SHRUNK = 0.5  # "steps are shrinking" when dt is below this share of what it was RECENT states ago
 
 
+@check.takes(
+    states=check.having("states, as evolve yields them", "__iter__"),
+    until=check.real(),
+    stream=check.optional(check.having("a text stream", "write")),
+    every=check.optional(check.real(0)),
+    since=check.optional(check.state),
+)
 def progress(
     states: Iterable[State],
     until: float,
@@ -71,6 +79,7 @@ def progress(
     last, reported = time.perf_counter(), None
     try:
         for state in states:
+            check.state("a state", state)
             meter.add(state)
             now = time.perf_counter()
             if now - last >= pause:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..errors import NonFiniteError, ParameterError
 from ..representation import represent
 from .losses import Loss
@@ -28,6 +29,13 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
+@check.takes(
+    loss=check.having("a loss: Given(value, gradient), Misfit(...)", "value", "gradient"),
+    mass=check.real(above=0),
+    friction=check.real(0),
+    noise=check.real(0),
+    seed=check.integer(0),
+)
 class Newtonian:
     """The dynamics: loss L, mass μ > 0, friction κ ≥ 0, noise σ ≥ 0.
 
@@ -57,11 +65,6 @@ class Newtonian:
 
     __repr__ = represent
 
-    def __post_init__(self) -> None:
-        numbers = (self.mass, self.friction, self.noise)
-        if not (all(math.isfinite(x) and x >= 0 for x in numbers) and self.mass > 0):
-            raise ParameterError(f"mass, friction, noise = {numbers}", "finite, mass > 0, friction >= 0, noise >= 0")
-
     def kinetic(self, motion: Motion) -> float:
         """μ/2 |θ̇|²."""
         return 0.5 * self.mass * float(motion.velocity @ motion.velocity)
@@ -77,6 +80,9 @@ class Newtonian:
 
 
 @dataclass(frozen=True, eq=False)
+@check.takes(
+    t=check.real(), theta=check.numbers(1), velocity=check.numbers(1), step=check.integer(0), lost=check.real()
+)
 class Motion:
     """State of the learning dynamics.
 
@@ -152,6 +158,13 @@ BLANES_MOAN4 = Splitting(
 )
 
 
+@check.takes(
+    dynamics=check.instance(Newtonian, "Newtonian(loss)"),
+    dt=check.real(above=0),
+    steps=check.integer(0),
+    scheme=check.instance(Splitting, "a Splitting: VERLET, ..."),
+    every=check.integer(1),
+)
 def learn(
     dynamics: Newtonian,
     start: Motion | Array,
@@ -191,12 +204,11 @@ def learn(
     NonFiniteError
         θ is lost: the step is too large.
     """
-    if not (math.isfinite(dt) and dt > 0 and steps >= 0 and every >= 1):
-        raise ParameterError(f"dt = {dt}, steps = {steps}, every = {every}", "dt > 0, steps >= 0, every >= 1")
     damped = dynamics.friction > 0 or dynamics.noise > 0
     if damped and scheme is not VERLET:
         raise ParameterError(f"{scheme.name} with friction or noise", "VERLET: BAOAB is of order 2 anyway")
     if not isinstance(start, Motion):
+        check.numbers(1)("start", start)
         start = Motion(0.0, np.array(start, float), np.zeros(len(start)))
     return _learn(dynamics, start, dt, steps, scheme, every, damped)
 

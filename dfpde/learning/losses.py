@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..ansatz.base import Ansatz
 from ..calculus import Field
 from ..domain.quadrature import Quadrature
@@ -37,6 +38,7 @@ class Loss(Protocol):
 
 
 @dataclass(frozen=True)
+@check.takes(value=check.function, gradient=check.function)
 class Given:
     """A loss from two callables, θ -> L and θ -> ∇L."""
 
@@ -47,6 +49,7 @@ class Given:
 
 
 @dataclass(frozen=True, eq=False)
+@check.takes(ansatz=check.ansatz, quadrature=check.quadrature, target=check.numbers(kinds="fiuc"))
 class Misfit:
     """L(θ) = ½ ‖Φ(θ) − u*‖²_W over any ansatz and quadrature; ∇L = Jᵀ(Φ − u*), by `vjp`, collective.
 
@@ -90,6 +93,7 @@ class Misfit:
             return np.asarray(self.ansatz.value(theta, self.quadrature.x) - self.target)
 
 
+@check.takes(ansatz=check.ansatz, quadrature=check.quadrature, slope=check.function)
 def gradient_flow(ansatz: Ansatz, quadrature: Quadrature, slope: Callable[[Array, Field], Array]) -> Problem:
     """Training as an evolution problem u_t = −∇ℓ(u): natural-gradient flow, with inertia if wanted, by `evolve`.
 
@@ -103,6 +107,7 @@ def gradient_flow(ansatz: Ansatz, quadrature: Quadrature, slope: Callable[[Array
     return Problem(ansatz, quadrature, lambda t, x, u: -slope(x, u))
 
 
+@check.takes(ansatz=check.ansatz, quadrature=check.quadrature, target=check.numbers(kinds="fiuc"))
 def gauss_newton_flow(ansatz: Ansatz, quadrature: Quadrature, target: Array) -> Problem:
     """u_t = −(u − u*): the Dirac–Frenkel velocity is the Gauss–Newton direction of ½‖Φ(θ) − u*‖².
 

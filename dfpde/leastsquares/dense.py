@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lstsq, qr, svd
 
+from .. import validation as check
 from ..errors import NonFiniteError
 from ..parallel.collective import collective_errors
 from .system import LeastSquares, Solution, Tangent
@@ -21,6 +22,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
+@check.takes(rcond=check.real(0, below=1))
 class Dense:
     """Direct solution by TSQR and a singular value decomposition of the small triangle.
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.linalg.blas import dsyrk
 from scipy.linalg.lapack import dpotrs
 
+from .. import validation as check
 from ..parallel.collective import collective_errors
 from ..representation import represent
 from .events import FACTOR, GRAM
@@ -43,6 +44,7 @@ class DualCholesky(Preconditioner):
         Rows kept of each block on a rank, at least.
     """
 
+    @check.takes(keep=check.real(above=0, infinite=True))
     def __init__(self, keep: float = math.inf) -> None:
         self.keep = keep
         self._rows = np.empty((0, 0))  # D⁻¹ √W Jᵀ Sᵀ (p, m), on rank 0

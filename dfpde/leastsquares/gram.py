@@ -10,6 +10,7 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dpotrs, dtpttr, dtrttp
 
+from .. import validation as check
 from ..errors import SolverError
 from ..parallel.collective import collective_errors
 from ..representation import represent
@@ -31,6 +32,7 @@ class GramCholesky(Preconditioner):
         Rows kept of each block on a rank, at least.
     """
 
+    @check.takes(keep=check.real(above=0, infinite=True))
     def __init__(self, keep: float = math.inf) -> None:
         self.keep = keep
         self._gram: Array | None = None

@@ -16,6 +16,7 @@ from typing import Any
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from .. import validation as check
 from .lsqr import End
 from .operators import Method, Normal, Wide, fill, python_matrix
 from .petsc import PETSc, refuse_unused_options
@@ -50,6 +51,7 @@ class KSP(LSQR):
         At the first solve: a ``-dfpde_*`` option that nothing read.
     """
 
+    @check.takes(prefix=check.text)
     def __init__(
         self,
         rtol: float = 1e-11,

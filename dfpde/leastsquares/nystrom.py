@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cholesky, qr, solve_triangular, svd
 
+from .. import validation as check
 from ..errors import ParameterError
 from ..parallel.collective import collective_errors
 from .preconditioner import Preconditioner, refuse_unless, sum_on_root
@@ -39,6 +40,7 @@ class Nystrom(Preconditioner):
         Seed of the test matrix, the same on all ranks.
     """
 
+    @check.takes(rank=check.integer(1), max_rank=check.optional(check.integer(1)), seed=check.integer(0))
     def __init__(self, rank: int = 64, max_rank: int | None = None, seed: int = 0) -> None:
         if rank < 1 or (max_rank is not None and max_rank < rank):
             raise ParameterError(f"rank = {rank}, max_rank = {max_rank}", "1 <= rank <= max_rank")

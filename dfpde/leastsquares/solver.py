@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..errors import SolverError
 from ..representation import represent
 from .events import SOLVE
@@ -41,6 +42,11 @@ class LSQR:
     A solve that takes longer than a finer preconditioner would have builds that and goes on.
     """
 
+    @check.takes(
+        rtol=check.real(above=0, below=1),
+        max_it=check.optional(check.integer(1)),
+        preconditioner=check.optional(check.preconditioner),
+    )
     def __init__(
         self, rtol: float = 1e-11, max_it: int | None = None, preconditioner: Preconditioner | None = None
     ) -> None:

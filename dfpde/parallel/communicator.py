@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mpi4py import MPI
 
+from .. import validation as check
 from ..errors import ParameterError
 
 
@@ -16,6 +17,7 @@ def communicator(comm: MPI.Comm | None) -> MPI.Comm:
         None in a job of several processes: whether they share the work or each does its own is for the caller to say.
     """
     if comm is not None:
+        check.instance(MPI.Comm, "a communicator of mpi4py, or None on one process")("comm", comm)
         return comm
     processes = MPI.COMM_WORLD.size  # asked for its size only
     if processes > 1:

@@ -26,6 +26,7 @@ from typing import NoReturn
 from mpi4py import MPI
 
 from .. import errors
+from .. import validation as check
 
 #: Seconds that a failing rank waits for the others to fail as well, before it ends the job.
 GRACE = 3.0
@@ -201,6 +202,7 @@ def run(comm: MPI.Comm) -> Iterator[None]:
     >>> with run(MPI.COMM_SELF):
     ...     pass
     """
+    check.instance(MPI.Comm, "a communicator of mpi4py")("comm", comm)
     departure.watch(comm)
     try:
         yield

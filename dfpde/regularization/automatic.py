@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ParameterError
+from .. import validation as check
 from ..leastsquares import Solver
 from ..model import StageSystem
 from ..parallel.collective import collective_errors
-from .rule import Regularization, StageContext, Velocity, anchored, require_nonnegative
+from .rule import Regularization, StageContext, Velocity, anchored
 
 Array = NDArray[Any]
 
@@ -25,6 +25,7 @@ SAFETY = 1 / 8
 
 
 @dataclass(frozen=True)
+@check.takes(tolerance=check.real(above=0, below=1), rho=check.real(0, 1), safety=check.real(above=0))
 class AutoInertia(Regularization):
     """Inertia with ε² = s h κ (d + η‖f‖) and friction ρ^(τ/τ_max) before every solve.
 
@@ -53,11 +54,6 @@ class AutoInertia(Regularization):
     rho: float = RHO
     safety: float = SAFETY
     chooses_metric: ClassVar[bool] = True  # type: ignore[misc]  # of the class, while the protocol also allows instances
-
-    def __post_init__(self) -> None:
-        require_nonnegative(tolerance=self.tolerance, rho=self.rho, safety=self.safety)
-        if not (0 < self.tolerance < 1 and self.rho <= 1 and self.safety > 0):
-            raise ParameterError(f"{self}", "0 < tolerance < 1, 0 <= rho <= 1, safety > 0")
 
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
         """See `Regularization`; carry = (defect of this solve, largest ‖√W J D⁻¹‖ and |τ| so far)."""

@@ -11,14 +11,13 @@ They form the dense tangent and decompose it in every solve (by TSQR): made for 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ParameterError
+from .. import validation as check
 from ..leastsquares import Dense, DenseRows, LeastSquares, Solver, Tangent, truncated
 from ..model import StageSystem
 from .rule import Regularization, StageContext, Velocity
@@ -27,6 +26,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
+@check.takes(eps=check.real(above=0))
 class TruncatedSVD(Regularization):
     """v = J_ε⁺ f: singular values of √W J D⁻¹ up to ε are treated as zero.
 
@@ -43,9 +43,6 @@ class TruncatedSVD(Regularization):
 
     eps: float
 
-    def __post_init__(self) -> None:
-        _require_positive(eps=self.eps)
-
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
         """See `Regularization`; `anchor` and `solver` are not used."""
         value, _ = _truncated(system, self.eps)
@@ -53,6 +50,7 @@ class TruncatedSVD(Regularization):
 
 
 @dataclass(frozen=True)
+@check.takes(columns=check.integer(1), eps=check.real(above=0), seed=check.integer(0))
 class RandomSparse(Regularization):
     """Random sparse updates: in every stage only `columns` parameters, drawn anew, move.
 
@@ -75,9 +73,6 @@ class RandomSparse(Regularization):
     eps: float
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        _require_positive(columns=self.columns, eps=self.eps)
-
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
         """See `Regularization`; `anchor` and `solver` are not used."""
         p = system.tangent.columns
@@ -95,6 +90,7 @@ class RandomSparse(Regularization):
 
 
 @dataclass(frozen=True)
+@check.takes(eps=check.real(above=0), strength=check.real(0), average=check.real(0, below=1))
 class Onsager(Regularization):
     """Dirac–Frenkel–Onsager: v = J_ε⁺ f + λ (I − V_ε V_εᵀ) m with m ← β m + (1 − β) J_ε⁺ f over the solves.
 
@@ -120,13 +116,6 @@ class Onsager(Regularization):
     strength: float = 1.0
     average: float = 0.9
 
-    def __post_init__(self) -> None:
-        _require_positive(eps=self.eps)
-        if not (0 <= self.strength < math.inf and 0 <= self.average < 1):
-            raise ParameterError(
-                f"strength = {self.strength}, average = {self.average}", "strength >= 0, 0 <= average < 1"
-            )
-
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
         """See `Regularization`; `solver` is not used."""
         informed, directions = _truncated(system, self.eps)
@@ -147,9 +136,3 @@ def _velocity(system: StageSystem, value: Array, anchor: Array, eps: float) -> V
     tangent = system.tangent
     defect, size = tangent.norm(tangent.apply(value) - system.rhs), tangent.norm(system.rhs)
     return Velocity(value, anchor, defect, size, eps)
-
-
-def _require_positive(**values: float) -> None:
-    for name, value in values.items():
-        if not (math.isfinite(value) and value > 0):
-            raise ParameterError(f"{name} = {value}", f"a finite {name} > 0")

@@ -14,11 +14,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from .. import validation as check
 from ..errors import ParameterError
-from .rule import Anchored, require_nonnegative
+from .rule import Anchored
 
 
 @dataclass(frozen=True)
+@check.takes(eps=check.real(above=0), rho=check.real(0, 1))
 class Inertia(Anchored):
     """v = argmin ‖J v − f‖² + ε²‖v − ρ a‖² with constant ε > 0 and 0 ≤ ρ ≤ 1.
 
@@ -31,17 +33,13 @@ class Inertia(Anchored):
     eps: float
     rho: float = 1.0
 
-    def __post_init__(self) -> None:
-        require_nonnegative(eps=self.eps, rho=self.rho)
-        if self.eps == 0 or self.rho > 1:
-            raise ParameterError(f"eps = {self.eps}, rho = {self.rho}", "eps > 0 and 0 <= rho <= 1")
-
     def coefficients(self, tau: float) -> tuple[float, float]:
         """(ε, ρ), whatever τ."""
         return self.eps, self.rho
 
 
 @dataclass(frozen=True)
+@check.takes(mass=check.real(0), friction=check.real(0))
 class InertiaFromMass(Anchored):
     """Inertia with friction: ε² = μ/τ + κ, ρ = (μ/τ)/(μ/τ + κ), τ = h/stages.
 
@@ -66,7 +64,6 @@ class InertiaFromMass(Anchored):
     friction: float = 0.0
 
     def __post_init__(self) -> None:
-        require_nonnegative(mass=self.mass, friction=self.friction)
         if self.mass == 0 and self.friction == 0:
             raise ParameterError(
                 "mass = friction = 0 leaves the least-squares problem without regularization",
@@ -81,6 +78,7 @@ class InertiaFromMass(Anchored):
 
 
 @dataclass(frozen=True)
+@check.takes(eps=check.real(above=0))
 class Tikhonov(Anchored):
     """v = argmin ‖J v − f‖² + ε²‖v‖²: Tikhonov-regularized Dirac–Frenkel (Feischl, Lasser, Lubich, Nick 2024).
 
@@ -91,11 +89,6 @@ class Tikhonov(Anchored):
     """
 
     eps: float
-
-    def __post_init__(self) -> None:
-        require_nonnegative(eps=self.eps)
-        if self.eps == 0:
-            raise ParameterError("eps = 0 leaves the least-squares problem without regularization", "eps > 0")
 
     def coefficients(self, tau: float) -> tuple[float, float]:
         """(ε, 0), whatever τ."""

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ParameterError
 from ..leastsquares import LeastSquares, Solver
 from ..model import StageSystem
 from ..representation import represent
@@ -136,10 +135,3 @@ def anchored(
         iterations += solution.iterations
     size = system.tangent.norm(system.rhs)
     return Velocity(anchor, anchor, solution.defect, size, eps, given, iterations)
-
-
-def require_nonnegative(**values: float) -> None:
-    """Refuse numbers that are negative or not finite, by name."""
-    for name, value in values.items():
-        if not (math.isfinite(value) and value >= 0):
-            raise ParameterError(f"{name} = {value}", f"a finite {name} >= 0")

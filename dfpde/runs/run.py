@@ -15,6 +15,7 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..diagnostics.history import History, Quantity
 from ..errors import ParameterError, Stopped
 from ..evolution import evolve
@@ -94,6 +95,19 @@ class Run:
     ...         ...
     """
 
+    @check.takes(
+        directory=check.path,
+        problem=check.model,
+        every_steps=check.optional(check.integer(1)),
+        every_seconds=check.optional(check.real(above=0)),
+        keep=check.integer(1),
+        max_seconds=check.optional(check.real(above=0)),
+        overwrite=check.truth,
+        accept_changes=check.truth,
+        show_progress=check.truth,
+        quantities=check.optional(check.quantities),
+        rescue=check.optional(check.function),
+    )
     def __init__(
         self,
         directory: str | os.PathLike[str],
@@ -110,7 +124,6 @@ class Run:
         rescue: Callable[[State], None] | None = None,
         **parameters: Any,
     ) -> None:
-        _require_positive(every_steps=every_steps, every_seconds=every_seconds, keep=keep, max_seconds=max_seconds)
         self.directory, self.problem, self.comm = Path(directory), problem, problem.comm
         self.state: State | None = None
         self.resumed = False
@@ -325,9 +338,3 @@ def _told(event: Event, acted: list[Event]) -> Event:
         return action(state)
 
     return replace(event, action=act)
-
-
-def _require_positive(**values: float | None) -> None:
-    for name, value in values.items():
-        if value is not None and not value > 0:
-            raise ParameterError(f"{name} = {value}", f"{name} > 0, or None")

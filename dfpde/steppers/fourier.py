@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..calculus import Field
 from ..errors import ShapeError
 from .grid import PeriodicGrid
@@ -24,6 +25,12 @@ TERMS = 20
 
 
 @dataclass(frozen=True, eq=False)
+@check.takes(
+    grid=check.having("a PeriodicGrid", "gather", "waves"),
+    linear=check.function,
+    nonlinear=check.function,
+    dealias=check.truth,
+)
 class Fourier:
     """u_t = L u + N(t, u) on a periodic grid, real or complex, scalar or a system; base of the steppers there.
 

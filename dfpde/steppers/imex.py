@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..representation import represent
 from .fourier import Fourier
 
@@ -100,6 +101,7 @@ def imex_step(
 
 
 @dataclass(frozen=True, eq=False)
+@check.takes(tableau=check.instance(ImexTableau, "an ImexTableau: ARS443, ARS222"))
 class IMEX(Fourier):
     """Implicit–explicit steps on a periodic grid; parameters of `Fourier`.
 

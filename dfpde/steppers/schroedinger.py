@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..errors import ParameterError, ShapeError
 from ..representation import represent
 from .grid import PeriodicGrid
@@ -23,6 +24,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
+@check.takes(grid=check.having("a PeriodicGrid", "gather", "waves"), potential=check.function, order=check.integer())
 class SplitStep:
     """Split step of a Schrödinger equation with potential, linear or nonlinear.
 

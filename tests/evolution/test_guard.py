@@ -81,7 +81,7 @@ def test_limits_end_a_run_with_its_last_state(comm):
         list(df.evolve(problem, start, until=1.0, max_seconds=1e-9, **choices))
     assert caught.value.state.step == 1
     for wrong in ({"max_steps": 0}, {"max_seconds": -1.0}):
-        with pytest.raises(ParameterError, match="positive"):
+        with pytest.raises(ParameterError, match="max_"):
             df.evolve(problem, start, until=1.0, **wrong)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import validation as check
 from ...errors import MissingDependency, ParameterError, ShapeError
 from ..base import Array
 from ..layout import Slices
@@ -57,6 +58,7 @@ class JaxFunction(Differentiated):
     XLA uses several threads; under MPI set ``XLA_FLAGS=--xla_cpu_multi_thread_eigen=false``.
     """
 
+    @check.takes(fn=check.function, dim=check.integer(1), chunk=check.optional(check.integer(1)))
     def __init__(self, fn: Function, theta0: Any, *, dim: int, chunk: int | None = None) -> None:
         jax = _jax()
         vector, self._unravel, slices = _flatten(jax, theta0)

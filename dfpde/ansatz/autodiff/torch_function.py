@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import validation as check
 from ...errors import MissingDependency, ParameterError, ShapeError
 from ..base import Array
 from ..layout import Slices
@@ -41,6 +42,7 @@ class TorchFunction(Differentiated):
         fn does not return float64 or complex128, a scalar or a vector.
     """
 
+    @check.takes(fn=check.function, dim=check.integer(1), chunk=check.optional(check.integer(1)))
     def __init__(self, fn: Function, theta0: Any, *, dim: int, chunk: int | None = None) -> None:
         torch = _torch()
         vector, slices = _flatten(torch, theta0)

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
+from ... import validation as check
 from ...errors import ParameterError, ShapeError
 from ..base import Alpha, Ansatz, Array, multi_index
+
+
+def _by_multi_index(entry: check.Check, expected: str) -> check.Check:
+    """A mapping from multi-indices whose values pass a check."""
+
+    def check_all(name: str, value: Any) -> None:
+        check.instance(Mapping, expected)(name, value)
+        for alpha, part in value.items():
+            check.each(check.integer(0), "a multi-index (1, 0, ...)")(f"a key of {name}", alpha)
+            entry(f"{name}[{alpha}]", part)
+
+    return check_all
+
+
+_functions = _by_multi_index(check.function, "a mapping of multi-indices to functions")
+_coefficients = _by_multi_index(check.real(), "a mapping of multi-indices to numbers")
 
 
 class _WithoutParameters(Ansatz):
@@ -51,6 +69,9 @@ class Known(_WithoutParameters):
     array([[1.]])
     """
 
+    @check.takes(
+        dim=check.integer(1), derivatives=_functions, shape=check.each(check.integer(1), "the shape of a value")
+    )
     def __init__(
         self,
         dim: int,
@@ -58,7 +79,9 @@ class Known(_WithoutParameters):
         shape: tuple[int, ...] = (),
         dtype: type = float,
     ) -> None:
-        self.dim, self.shape, self.dtype = dim, shape, dtype
+        if dtype not in (float, complex):
+            raise ParameterError(f"dtype = {dtype!r}", "float or complex")
+        self.dim, self.shape, self.dtype = dim, tuple(shape), dtype
         self.functions = dict(derivatives)
         if multi_index(dim) not in self.functions or any(len(alpha) != dim for alpha in self.functions):
             raise ParameterError(
@@ -96,6 +119,7 @@ class Polynomial(_WithoutParameters):
         No coefficients, or multi-indices of different length.
     """
 
+    @check.takes(coefficients=_coefficients)
     def __init__(self, coefficients: Mapping[Alpha, float]) -> None:
         lengths = {len(beta) for beta in coefficients}
         if len(lengths) != 1:
@@ -106,10 +130,14 @@ class Polynomial(_WithoutParameters):
         self.coefficients = dict(coefficients)
 
     @classmethod
+    @check.takes(lower=check.numbers(0, 1), upper=check.numbers(0, 1))
     def box(cls, lower: Array, upper: Array) -> Polynomial:
         """Π_i 4 (x_i − lower_i)(upper_i − x_i)/(upper_i − lower_i)²: zero on the boundary, one in the centre."""
+        low, high = np.atleast_1d(lower), np.atleast_1d(upper)
+        if low.shape != high.shape or not np.all(low < high):
+            raise ParameterError(f"a box from {low.tolist()} to {high.tolist()}", "lower < upper in every direction")
         terms: dict[Alpha, float] = {(): 1.0}
-        for a, b in zip(np.atleast_1d(lower).tolist(), np.atleast_1d(upper).tolist(), strict=True):
+        for a, b in zip(low.tolist(), high.tolist(), strict=True):
             factor = [4.0 * c / (b - a) ** 2 for c in (-a * b, a + b, -1.0)]
             terms = {(*beta, k): c * factor[k] for beta, c in terms.items() for k in range(3)}
         return cls(terms)

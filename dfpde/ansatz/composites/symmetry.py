@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import validation as check
 from ...errors import ParameterError, ShapeError
 from ..base import Alpha, Ansatz, Array, multi_index
 from ..multiindex import partitions
@@ -41,6 +42,7 @@ class Symmetric(Composite):
     k reflections cost 2ᵏ evaluations of v.  Derivatives: ∂^α u = Σ_images weight σ^α (∂^α v)(image of x).
     """
 
+    @check.takes(ansatz=check.ansatz, center=check.optional(check.numbers(1)))
     def __init__(
         self,
         ansatz: Ansatz,
@@ -77,7 +79,9 @@ def _images(
 ) -> list[tuple[tuple[int, ...], Array]]:
     """Signs and weight (shape of the field) of every image: the expanded product Π_r ½ (1 + s_r R_r)."""
     images: dict[tuple[int, ...], Array] = {(1,) * ansatz.dim: np.ones(ansatz.shape)}
+    check.each(check.pair, "pairs (signs, parity)")("reflections", reflections)
     for signs, parity in reflections:
+        check.numbers(1)("signs", signs)
         if len(signs) != ansatz.dim or np.shape(parity) not in ((), ansatz.shape):
             raise ShapeError(
                 f"reflection {signs} with parity {parity} for dim {ansatz.dim} and shape {ansatz.shape}",
@@ -123,6 +127,10 @@ class Periodic(Composite):
     `PeriodicGaussianMixture` has no such direction.  Derivatives by Faà di Bruno's formula.
     """
 
+    @check.takes(
+        ansatz=check.ansatz,
+        periods=check.each(check.optional(check.real(above=0)), "a positive period, or None, for each axis", 1),
+    )
     def __init__(self, ansatz: Ansatz, periods: Sequence[float | None]) -> None:
         self.periods = tuple(None if period is None else float(period) for period in periods)
         if not self.periods or not all(period is None or 0 < period < math.inf for period in self.periods):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import validation as check
 from ...errors import ParameterError, ShapeError
 from ..base import Alpha, Ansatz, Array, multi_index
 from ..layout import consecutive
@@ -40,6 +41,7 @@ class Masked(Composite):
     ∇d = 0 on the boundary (a square) also fixes the normal derivative.
     """
 
+    @check.takes(ansatz=check.ansatz, distance=check.ansatz, lift=check.optional(check.ansatz))
     def __init__(self, ansatz: Ansatz, distance: Ansatz, lift: Ansatz | None = None) -> None:
         known = [distance] if lift is None else [distance, lift]
         nothing = slice(0, 0)
@@ -78,6 +80,7 @@ class Transform(Composite):
     Derivatives by Faà di Bruno's formula.  For complex v, F must be holomorphic.
     """
 
+    @check.takes(ansatz=check.ansatz, function=check.function)
     def __init__(self, ansatz: Ansatz, function: Callable[[Array, int], Array]) -> None:
         super().__init__([ansatz], [slice(0, ansatz.size)], dict(ansatz.slices()))
         self.shape, self.function = ansatz.shape, function
@@ -148,6 +151,7 @@ class Frozen(Ansatz):
     Gaussians that do not move: ``Frozen(mixture, theta, ("centers", "scales"))``.
     """
 
+    @check.takes(ansatz=check.ansatz, theta=check.numbers(1), names=check.names, indices=check.indices)
     def __init__(self, ansatz: Ansatz, theta: Array, names: Sequence[str] = (), indices: Any = ()) -> None:
         self.ansatz = ansatz
         self.dim, self.shape, self.dtype = ansatz.dim, ansatz.shape, ansatz.dtype

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...errors import ParameterError, ShapeError
+from ... import validation as check
+from ...errors import ShapeError
 from ..base import Alpha, Ansatz, Array, multi_index
 
 Jet = dict[Alpha, Array]
@@ -104,9 +105,8 @@ class Exponentials(Ansatz):
 
     n: int
 
+    @check.takes(dim=check.integer(1), n=check.integer(1))
     def __init__(self, dim: int, n: int) -> None:
-        if dim < 1 or n < 1:
-            raise ParameterError(f"{type(self).__name__} with dim = {dim} and n = {n}", "give dim >= 1 and n >= 1")
         self.dim, self.n = dim, n
 
     @abstractmethod

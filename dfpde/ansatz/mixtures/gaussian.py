@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from ... import validation as check
 from ...errors import ParameterError
 from ..base import Array, multi_index
 from ..elementary import exponential, versine_sin
 from .exponential import Block, Exponentials, Jet, shifted
 from .quadratic import Cholesky
 from .spread import spread
+
+_PERIODS = check.each(check.real(above=0), "a positive period for each axis", 1)
 
 
 class _Mixture(Exponentials):
@@ -20,8 +24,13 @@ class _Mixture(Exponentials):
     linear_parameters = ("amplitudes",)
     periods: tuple[float, ...] | None = None
 
+    @check.takes(
+        dim=check.integer(1), factor=check.instance(Cholesky, "isotropic, diagonal or full of GaussianMixture")
+    )
     def __init__(self, dim: int, n: int, factor: Cholesky) -> None:
         super().__init__(dim, n)
+        if factor.dim != dim:
+            raise ParameterError(f"factors of dimension {factor.dim} for dim = {dim}", "one dimension for both")
         self.factor = factor
         self.size = n * (1 + dim + factor.size)
 
@@ -77,16 +86,19 @@ class GaussianMixture(_Mixture):
     """
 
     @classmethod
+    @check.takes(dim=check.integer(1))
     def isotropic(cls, dim: int, n: int) -> GaussianMixture:
         """n components with one scale each: p = n (dim + 2)."""
         return cls(dim, n, Cholesky.isotropic(dim))
 
     @classmethod
+    @check.takes(dim=check.integer(1))
     def diagonal(cls, dim: int, n: int) -> GaussianMixture:
         """n components with one scale for each axis: p = n (2 dim + 1)."""
         return cls(dim, n, Cholesky.diagonal(dim))
 
     @classmethod
+    @check.takes(dim=check.integer(1))
     def full(cls, dim: int, n: int) -> GaussianMixture:
         """n components with full precision matrices: p = n (1 + dim + dim (dim + 1)/2)."""
         return cls(dim, n, Cholesky.full(dim))
@@ -153,8 +165,12 @@ class PeriodicGaussianMixture(_Mixture):
 
     periods: tuple[float, ...]
 
+    @check.takes(
+        periods=check.either(check.is_real, check.real(above=0), _PERIODS),
+        factor=check.optional(check.instance(Cholesky, "isotropic or diagonal of PeriodicGaussianMixture")),
+    )
     def __init__(self, periods: float | Sequence[float], n: int, factor: Cholesky | None = None) -> None:
-        given = (periods,) if isinstance(periods, int | float) else periods
+        given: Any = (periods,) if check.is_real(periods) else periods
         self.periods = tuple(float(period) for period in given)
         factor = Cholesky.isotropic(len(self.periods)) if factor is None else factor
         super().__init__(factor.dim, n, factor)
@@ -162,11 +178,13 @@ class PeriodicGaussianMixture(_Mixture):
             raise ParameterError(f"periods {self.periods}", "give one positive finite period for each axis")
 
     @classmethod
+    @check.takes(periods=_PERIODS)
     def isotropic(cls, periods: Sequence[float], n: int) -> PeriodicGaussianMixture:
         """n components with one scale each: p = n (dim + 2)."""
         return cls(periods, n)
 
     @classmethod
+    @check.takes(periods=_PERIODS)
     def diagonal(cls, periods: Sequence[float], n: int) -> PeriodicGaussianMixture:
         """n components with one scale for each axis: p = n (2 dim + 1)."""
         return cls(periods, n, Cholesky.diagonal(len(periods)))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from ... import validation as check
 from ...errors import ParameterError
 from ..base import Array, multi_index
 from ..elementary import exponential
@@ -82,6 +83,7 @@ class WavePackets(Exponentials):
         ParameterError
             Not symmetric, or the imaginary part not positive definite.
         """
+        check.numbers(kinds="fiuc")("width", width)
         shape = (self.n, self.dim, self.dim)
         remedy = f"give symmetric matrices with positive definite imaginary part, shape {shape} or {shape[1:]}"
         try:

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...errors import ParameterError
+from ... import validation as check
 from ..base import Alpha, Array, multi_index
 from ..elementary import cos_sin
 from ..mixtures.exponential import Jet, add
 
 
 @dataclass(frozen=True)
+@check.takes(
+    periods=check.each(check.optional(check.real(above=0)), "a positive period, or None, for each axis", 1),
+    frequencies=check.integer(1),
+    shifts=check.integer(1),
+)
 class PeriodicEmbedding:
     """e_kfj(x) = cos(f κ_k (x_k − φ_kfj)), κ_k = 2π/period_k, f = 1..frequencies, j = 1..shifts, shifts φ learned.
 
@@ -41,12 +46,6 @@ class PeriodicEmbedding:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "periods", tuple(self.periods))
-        if not all(period is None or 0 < period < np.inf for period in self.periods):
-            raise ParameterError(f"periods {self.periods}", "give one positive period (or None) for each axis")
-        if self.frequencies < 1 or self.shifts < 1:
-            raise ParameterError(
-                f"frequencies = {self.frequencies}, shifts = {self.shifts}", "give at least one of each"
-            )
 
     @property
     def dim(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import validation as check
 from ...errors import ParameterError
 from ..base import Alpha, Ansatz, Array, multi_index
 from ..mixtures.exponential import Jet, check_alpha
@@ -54,6 +55,14 @@ class Network(Ansatz):
         Widths that are not positive, or not equal in a residual network; embedding of another dimension.
     """
 
+    @check.takes(
+        dim=check.integer(1),
+        widths=check.each(check.integer(1), "widths of at least one hidden layer", 1),
+        activation=check.optional(check.having("an activation: Tanh(), Sine(), ...", "slopes")),
+        embedding=check.optional(check.instance(PeriodicEmbedding, "a PeriodicEmbedding")),
+        residual=check.truth,
+        outputs=check.optional(check.integer(1)),
+    )
     def __init__(
         self,
         dim: int,
@@ -74,11 +83,6 @@ class Network(Ansatz):
         self.size = max(part.stop for part, _ in self._slices.values())
 
     def _check(self) -> None:
-        if self.dim < 1 or not self.widths or min(self.widths) < 1 or 0 in self.shape:
-            raise ParameterError(
-                f"Network with dim = {self.dim}, widths {self.widths}, shape {self.shape}",
-                "give dim >= 1, at least one hidden layer, widths >= 1 and outputs >= 1 (or None)",
-            )
         if self.residual and len(set(self.widths)) > 1:
             raise ParameterError(f"residual network with widths {self.widths}", "give equal widths, or residual=False")
         if self.embedding is not None and self.embedding.dim != self.dim:
@@ -109,6 +113,7 @@ class Network(Ansatz):
         """That of the embedding."""
         return None if self.embedding is None else self.embedding.periods[axis]
 
+    @check.takes(seed=check.integer(0))
     def initial(self, seed: int) -> Array:
         """Random θ: weights normal with variance 1/fan-in, hidden biases uniform in [−1, 1], output biases zero.
 
