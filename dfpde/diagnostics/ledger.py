@@ -99,11 +99,7 @@ class EnergyLedger:
 
     __repr__ = represent
 
-    @check.takes(
-        problem=check.model,
-        potential=check.instance(Functional, "a Functional"),
-        regularization=check.having("Inertia, InertiaFromMass or Tikhonov", "coefficients"),
-    )
+    @check.takes(problem=check.model, potential=check.instance(Functional, "a Functional"), regularization=check.rule)
     def __init__(self, problem: Model, potential: Functional, regularization: Anchored) -> None:
         if not isinstance(regularization, Anchored):
             raise ParameterError(f"no mass and friction in {regularization}", "Inertia, InertiaFromMass or Tikhonov")

@@ -67,7 +67,7 @@ class Sensitivity:
     initial=check.optional(check.numbers(2)),
     until=check.real(),
     steps=check.integer(1),
-    regularization=check.having("Inertia, InertiaFromMass or Tikhonov", "coefficients"),
+    regularization=check.rule,
     integrator=check.having("an explicit scheme: RK4, ...", "tableau"),
     solver=check.optional(check.solver),
 )

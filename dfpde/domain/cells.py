@@ -63,7 +63,7 @@ def rule(refdom: Any, order: int) -> tuple[Array, Array]:
 
 def line_rule(order: int) -> tuple[Array, Array]:
     """`rule` on [0, 1]: points (Q,) and weights (Q,)."""
-    check.integer(0)("order", order)
+    check.integer(0)("quadrature order", order)
     points, weights = rule(RefLine, order)
     return points[0], weights
 
@@ -179,7 +179,7 @@ def cell_points(mesh: Any, order: int, chosen: Any = slice(None), first: int = 0
     MeshError
         If det J vanishes or changes sign within a cell; names cells, the mesh's first one being number `first`.
     """
-    check.integer(0)("order", order)
+    check.integer(0)("quadrature order", order)
     points, weights = rule(mesh.refdom, order)
     phi, dphi = shape_functions(mesh.elem(), points)
     numbers, ids = nodes(mesh)[:, chosen], first + np.arange(mesh.nelements)[chosen]
@@ -206,7 +206,7 @@ def _same_sign(det: Array, ids: Ids) -> Array:
 
 def facet_points(mesh: Any, facets: Ids, order: int) -> tuple[Array, Array, Array]:
     """Points (dim, N), weights (N,) and outward unit normals (dim, N) on facets (cell, place in it)."""
-    check.integer(0)("order", order)
+    check.integer(0)("quadrature order", order)
     element, numbers, refdom, (owner, place) = mesh.elem(), nodes(mesh), mesh.refdom, facets
     dim, count = refdom.dim(), rule(refdom.brefdom, order)[1].size
     x, normals = np.empty((dim, owner.size, count)), np.empty((dim, owner.size, count))
