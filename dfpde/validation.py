@@ -231,6 +231,12 @@ def function(name: str, value: Any) -> None:
         raise wrong_type(name, value, "a function")
 
 
+def quantity(name: str, value: Any) -> None:
+    """Something that can be called, or has a `value` that can, as a functional."""
+    if not callable(value) and not callable(getattr(value, "value", None)):
+        raise wrong_type(name, value, "a function (problem, state) -> float, or a Functional")
+
+
 def truth(name: str, value: Any) -> None:
     """True or False."""
     if not isinstance(value, bool | np.bool_):
@@ -274,6 +280,7 @@ integrator: Check = having("an integrator: DormandPrince, RK4, SDIRK4, FieldStep
 state: Check = having("a State: State(t, theta), or what fit, load and evolve return", "t", "theta", "statistics")
 conditions: Check = each(having("a condition: Dirichlet(quadrature, g), ...", "rows"), "a sequence of conditions")
 names: Check = each(text, "a sequence of strings")
-quantities: Check = mapping(function, "a mapping of names to functions")
+functions: Check = mapping(function, "a mapping of names to functions")
+quantities: Check = mapping(quantity, "a mapping of names to functions or functionals")
 space: Check = having("a fem.Space", "basis", "nodes", "matrix")
 nodes: Check = having("Nodes, for example of a fem.Space", "x", "comm", "numbers")

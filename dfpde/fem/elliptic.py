@@ -64,7 +64,7 @@ class Elliptic:
     @check.takes(
         space=check.space,
         form=check.function,
-        boundary=check.optional(check.quantities),
+        boundary=check.optional(check.functions),
         load=check.optional(check.numbers(1)),
         dirichlet=check.optional(check.instance(Mapping, "a mapping of boundary names to values")),
         prefix=check.text,

@@ -29,8 +29,7 @@ NAMES = ("x", "y", "z")
 @check.takes(
     path=check.path,
     axes=check.each(check.numbers(1), "arrays, one for each direction", 1),
-    t=check.real(),
-    fields=check.quantities,
+    fields=check.functions,
 )
 def save_grid(
     path: str | os.PathLike[str],
