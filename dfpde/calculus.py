@@ -172,7 +172,7 @@ class Field(NDArrayOperatorsMixin):
 
 
 def _field(u: Field) -> Field:
-    if not isinstance(u, Field):
+    if not isinstance(u, Field) and not hasattr(u, "gradient"):  # a known function with derivatives is as good
         raise check.wrong_type("u", u, "a Field, the u of a right-hand side f(t, x, u)")
     return u
 

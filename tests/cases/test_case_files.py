@@ -63,7 +63,7 @@ WRONG = [
     ('rule = "Inertia"', 'rule = "inertia"', "regularization.rule", "did you mean 'Inertia'?"),
     ("eps = 1e-3", "epsilon = 1e-3", "regularization.epsilon", "did you mean 'eps'?"),
     ("rtol = 1e-4", "rtol = 'small'", "controller.rtol", "give a number"),
-    ("rtol = 1e-4", "rtol = -1.0", "controller", "non-negative"),
+    ("rtol = 1e-4", "rtol = -1.0", "controller", ">= 0"),
     ("until = 0.05", "", "time.until", "add until = a number"),
     ("outputs = 2", "outputs = 2\ntimes = [0.01]", "time", "one of them"),
     ("outputs = 2", 'integrator = "DormandPrinc"', "time.integrator", "did you mean 'DormandPrince'?"),
