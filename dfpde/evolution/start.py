@@ -14,6 +14,7 @@ from ..calculus import Field
 from ..errors import DfpdeWarning, MissingDerivative
 from ..model import Model
 from ..parallel.collective import collective_errors
+from ..parallel.threads import one_thread
 from .state import State
 
 Array = NDArray[Any]
@@ -25,6 +26,7 @@ COVERED = (0.75, 1.0001)
 CONTRADICTION = 1e-6
 
 
+@one_thread()
 def look(problem: Model, state: State) -> None:
     """Evaluate f once and look at what it asked for; collective.
 
