@@ -2,7 +2,7 @@
 
     python benchmarks/resolution.py [--rtol 1e-4]
 
-Every run has a solution in closed form; its true error is measured on a quadrature fifty times finer than its own.  For
+Every run has a solution in closed form; its true error is measured on a quadrature at least seven times finer.  For
 each run: points, parameters, the largest leverage seen, and (with the default threshold) when the guard spoke, the true
 error then, and the true error at the end.  The last line is JSON: resolved, false_alarms, unresolved, flagged,
 flagged_in_time (before the true error reached 10 rtol, or at the first look where the fit itself had not).
