@@ -73,5 +73,6 @@ def test_two_ranks_agree(result, mpirun, tmp_path):
     rows = json.loads(line.removeprefix("oscillator: "))
     for name in ("harmonic", "anharmonic"):
         for ours, theirs in zip(result[name], rows[name], strict=True):
-            assert theirs["steps"] == pytest.approx(ours["steps"], rel=0.05)  # sums round otherwise
-            assert theirs["error_end"] == pytest.approx(ours["error_end"], rel=1e-3)
+            assert theirs["steps"] == ours["steps"]
+            # Sums round otherwise: 1e-14 in the guess of the fit moves the anharmonic error by 1e-7 of itself.
+            assert theirs["error_end"] == pytest.approx(ours["error_end"], rel=1e-5)
