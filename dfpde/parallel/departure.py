@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -110,6 +111,10 @@ def abort(comm: MPI.Comm, code: int) -> NoReturn:
     os._exit(code)  # MPI did not: the launcher ends the job of a process that went without it
 
 
+class _Left(SystemExit):
+    """What ``sys.exit`` raises once the hooks are there: built-in exceptions have no weak references."""
+
+
 class Departure:
     """The hooks of this process.
 
@@ -147,9 +152,22 @@ class Departure:
         leave_with(self.comm, error, lambda: self.hook(kind, error, trace), code)
 
     def leave(self, code: object = None, /) -> NoReturn:
-        """``sys.exit``, with the code noted."""
+        """``sys.exit``, with the code noted until someone catches it."""
+        try:
+            self.exit(code)  # type: ignore[arg-type]
+        except SystemExit as error:
+            left = _Left(*error.args)
         self.code = exit_code(code)
-        self.exit(code)  # type: ignore[arg-type]
+        self.left = weakref.ref(left, self.caught)
+        try:
+            raise left
+        finally:
+            del left  # its traceback holds this frame
+
+    def caught(self, _: weakref.ref[_Left]) -> None:
+        """Forget the code when what `sys.exit` raised is gone and the main program still runs."""
+        if _bottom() is self.main:
+            self.code = 0
 
     def ended(self) -> None:
         """At exit: end the job if the main program was left by ``sys.exit`` with a code on some ranks only."""

@@ -62,6 +62,7 @@ comm.barrier()
 ENDS_WELL = {
     "a rank that has done its work": "if comm.rank: sys.exit(0)\ntime.sleep(0.5); sys.exit()",
     "sys.exit that is caught": "try: sys.exit(comm.rank)\nexcept SystemExit: pass",
+    "sys.exit that is caught before another end": "try: sys.exit(comm.rank)\nexcept SystemExit: pass\nraise SystemExit",
     "another hook of the user": "sys.excepthook = print",
 }
 
