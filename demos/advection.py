@@ -9,11 +9,12 @@ steps make errors there.  Reference: characteristics, in closed form.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments, equispaced, errors, figure, fitted, march, report
+from common import Run, arguments, chosen, compare, equispaced, errors, figure, output_times, report
 from mpi4py import MPI
 from scipy.linalg import expm
 
@@ -40,8 +41,8 @@ def on_circle(n: int, comm: MPI.Comm) -> Case:
         s, c = matrix @ [np.sin(x[0] / 2), np.cos(x[0] / 2)]
         return initial(2 * np.arctan2(s, c)[None])
 
-    guess = ansatz.pack(amplitudes=np.zeros(n), centers=equispaced(0, 2 * np.pi, n), scales=np.full(n, n / 6))
-    return problem, fitted(problem, guess, initial), exact
+    guess = ansatz.pack(amplitudes=0.0, centers=equispaced(0, 2 * np.pi, n), scales=n / 6)
+    return problem, df.fit(problem, initial, guess, linear="amplitudes"), exact
 
 
 def in_space(dim: int, cells: int, comm: MPI.Comm) -> Case:
@@ -64,47 +65,53 @@ def in_space(dim: int, cells: int, comm: MPI.Comm) -> Case:
     return problem, df.State(0.0, theta), exact
 
 
+def draw(shown: Any, cases: dict[str, Case], runs: dict[str, Run]) -> None:
+    """The ends in 1D and 2D, errors over time."""
+    left, middle, right = shown.subplots(1, 3)
+    problem, _, exact = cases["1D"]
+    line, state = np.linspace(0, 2 * np.pi, 401), runs["1D"].states[-1]
+    left.plot(line, problem.field(state, line[None]).value, label=f"1D, t = {state.t:.3g}")
+    left.plot(line, exact(state.t, line[None]), "--", color="black", lw=0.8, label="exact")
+    left.legend(fontsize=8)
+    state, side = runs["2D"].states[-1], np.linspace(-4, 4, 161)
+    u = cases["2D"][0].field(state, np.stack(np.meshgrid(side, side)).reshape(2, -1)).value.reshape(161, 161)
+    middle.contourf(side, side, u, 21, cmap="RdBu_r", vmin=-1, vmax=1)
+    middle.set_aspect("equal")
+    middle.set_title(f"2D, t = {state.t:.3g}", fontsize=9)
+    for name, run in runs.items():
+        errors(right, run)
+        right.lines[-2].set_label(name)
+    right.legend(fontsize=8)
+
+
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Run, print, draw."""
+    """Fit, evolve, compare, in each dimension."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
     with df.parallel.run(comm):
-        until = 1.0 if options.quick else 2 * np.pi
-        cells = (18, 9) if options.quick else (40, 16)
-        cases = {
-            "1D": on_circle(10 if options.quick else 16, comm),
-            "2D": in_space(2, cells[0], comm),
-            "3D": in_space(3, cells[1], comm),
-        }
-        result: dict[str, Any] = {}
-        runs = {}
+        until, n, flat, deep = (1.0, 10, 18, 9) if options.quick else (2 * np.pi, 16, 40, 16)
+        cases = {"1D": on_circle(n, comm), "2D": in_space(2, flat, comm), "3D": in_space(3, deep, comm)}
+        times = output_times(until, 10, options)
+        runs: dict[str, Run] = {}
+        result: dict[str, Any] = {"seconds": 0.0}
         for name, (problem, start, exact) in cases.items():
-            growth = 0.25 if name == "1D" else 0.0  # ℓ = ½ max div b, as ⟨−b·∇e, e⟩ = ½ ∫ (div b) e²
-            runs[name] = march(problem, start, until, exact, options, outputs=10, growth=growth)
+            begin = time.perf_counter()
+            rate = 0.25 if name == "1D" else 0.0  # ℓ = ½ max div b, as ⟨−b·∇e, e⟩ = ½ ∫ (div b) e²
+            first = problem.quadrature.norm(problem.field(start).value - exact(0.0, problem.points))
+            bound = df.diagnostics.ErrorBound(problem, start, first, rate)
+            states, bounds = [start], [first]
+            for state in df.evolve(
+                problem, start, until=times[-1], times=times[1:], every_step=True, **chosen(options)
+            ):
+                bound = bound.after(state)
+                if state.t in times:
+                    states.append(state)
+                    bounds.append(bound.bound)
+            runs[name] = compare(problem, states, exact, time.perf_counter() - begin, bounds)
             full = report(f"advection, {name}", runs[name], comm)
             result |= {f"{key}_{name}": full[key] for key in KEYS}
-            result["seconds"] = result.get("seconds", 0.0) + full["seconds"]
-
-        def draw(shown: Any) -> None:
-            axes = shown.subplots(1, 3)
-            problem, _, exact = cases["1D"]
-            line, state = np.linspace(0, 2 * np.pi, 401), runs["1D"].states[-1]
-            axes[0].plot(line, problem.field(state, line[None]).value, label=f"1D, t = {state.t:.3g}")
-            axes[0].plot(line, exact(state.t, line[None]), "--", color="black", lw=0.8, label="exact")
-            axes[0].legend(fontsize=8)
-            problem, state = cases["2D"][0], runs["2D"].states[-1]
-            side = np.linspace(-4, 4, 161)
-            plane = np.stack(np.meshgrid(side, side)).reshape(2, -1)
-            value = problem.field(state, plane).value.reshape(161, 161)
-            axes[1].contourf(side, side, value, 21, cmap="RdBu_r", vmin=-1, vmax=1)
-            axes[1].set_aspect("equal")
-            axes[1].set_title(f"2D, t = {state.t:.3g}", fontsize=9)
-            for name, run in runs.items():
-                errors(axes[2], run)
-                axes[2].lines[-2].set_label(name)
-            axes[2].legend(fontsize=8)
-
-        figure(options.out / "advection.png", comm, draw, figsize=(10, 3.4))
+            result["seconds"] += full["seconds"]
+        figure(options.out / "advection.png", comm, lambda shown: draw(shown, cases, runs), figsize=(10, 3.4))
         return result | {"error": max(result[f"error_{name}"] for name in cases)}
 
 

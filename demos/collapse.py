@@ -12,11 +12,12 @@ with inertia and with Tikhonov regularization of the same size; the difference i
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from common import Run, arguments, figure, march, regularization, report
+from common import Run, arguments, chosen, compare, figure, output_times, report
 from mpi4py import MPI
 
 import dfpde as df
@@ -92,42 +93,51 @@ def collision(comm: MPI.Comm) -> Case:
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Run, print, draw."""
+    """Evolve and compare, each case in three ways."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
     with df.parallel.run(comm):
-        dt = DT if options.quick else DT / 4
-        runs: dict[str, list[Run]] = {}
-        result: dict[str, Any] = {}
+        fixed = {"controller": df.Fixed(DT if options.quick else DT / 4), "integrator": df.RK4}
+        ways = {
+            "auto": chosen(options),
+            "inertia": {"regularization": df.Inertia(EPS, RHO), **fixed},
+            "tikhonov": {"regularization": df.Tikhonov(EPS), **fixed},
+        }
+        runs: dict[str, dict[str, Run]] = {}
+        result: dict[str, Any] = {"seconds": 0.0}
         for case in (cubic, sines, collision):
             problem, start, until, exact = case(comm)
-            runs[case.__name__] = []
-            fixed = {"controller": df.Fixed(dt), "integrator": df.RK4}
-            for name, choices in (
-                ("auto", {"regularization": regularization(options)}),
-                ("inertia", {"regularization": df.Inertia(EPS, RHO), **fixed}),
-                ("tikhonov", {"regularization": df.Tikhonov(EPS), **fixed}),
-            ):
-                growth = -1.0 if case is sines else 0.0
-                run = march(problem, start, until, exact, options, outputs=40, growth=growth, **choices)
-                runs[case.__name__].append(run)
-                full = report(f"collapse, {case.__name__}, {name}", run, comm)
+            name, rate, times = case.__name__, -1.0 if case is sines else 0.0, output_times(until, 40, options)
+            runs[name] = {}
+            for way, how in ways.items():
+                begin = time.perf_counter()
+                first = problem.quadrature.norm(problem.field(start).value - exact(0.0, problem.points))
+                bound = df.diagnostics.ErrorBound(problem, start, first, rate)
+                states, bounds = [start], [first]
+                for state in df.evolve(problem, start, until=times[-1], times=times[1:], every_step=True, **how):
+                    bound = bound.after(state)
+                    if state.t in times:
+                        states.append(state)
+                        bounds.append(bound.bound)
+                runs[name][way] = compare(problem, states, exact, time.perf_counter() - begin, bounds)
+                full = report(f"collapse, {name}, {way}", runs[name][way], comm)
                 keys = ("error", "error_end", "bound_end", "bound_holds", "steps", "rejected")
-                result |= {f"{key}_{case.__name__}_{name}": full[key] for key in keys}
-                result["seconds"] = result.get("seconds", 0.0) + full["seconds"]
-
-        def draw(shown: Any) -> None:
-            for axis, (name, each) in zip(shown.subplots(1, 3), runs.items(), strict=True):
-                for label, run in zip(("automatic", "inertia", "Tikhonov"), each, strict=True):
-                    axis.semilogy(run.times, run.errors / run.norms.max() + 1e-16, label=label)
-                axis.set_title(name)
-                axis.set_xlabel("t")
-                axis.grid(alpha=0.3)
-            axis.legend()
-            shown.suptitle("error relative to the largest $\\Vert u \\Vert$", fontsize=9)
-
-        figure(options.out / "collapse.png", comm, draw, figsize=(10, 3.6))
+                result |= {f"{key}_{name}_{way}": full[key] for key in keys}
+                result["seconds"] += full["seconds"]
+        figure(options.out / "collapse.png", comm, lambda shown: draw(shown, runs), figsize=(10, 3.6))
         return result
+
+
+def draw(shown: Any, runs: dict[str, dict[str, Run]]) -> None:
+    """Errors over time, a panel for each case."""
+    for axis, (name, each) in zip(shown.subplots(1, 3), runs.items(), strict=True):
+        for way, run in each.items():
+            axis.semilogy(run.times, run.errors / run.norms.max() + 1e-16, label=way)
+        axis.set_title(name)
+        axis.set_xlabel("t")
+        axis.grid(alpha=0.3)
+    axis.legend()
+    shown.suptitle("error relative to the largest $\\Vert u \\Vert$", fontsize=9)
 
 
 if __name__ == "__main__":

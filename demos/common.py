@@ -40,6 +40,21 @@ def arguments(argv: Sequence[str] | None, doc: str) -> argparse.Namespace:
     return parser.parse_known_args(argv)[0]
 
 
+def chosen(options: argparse.Namespace) -> dict[str, Any]:
+    """The regularization and the controller a demo's options ask for."""
+    return {"regularization": regularization(options), "controller": df.PI(rtol=options.rtol)}
+
+
+def output_times(until: float, outputs: int, options: argparse.Namespace) -> Array:
+    """0 and the ends of equal intervals, up to the N-th with --stop N."""
+    return np.linspace(0.0, until, outputs + 1)[: None if options.stop is None else options.stop + 1]
+
+
+def regularization(options: argparse.Namespace) -> Any:
+    """The inertia a demo's options ask for."""
+    return df.AutoInertia() if options.eps is None else df.Inertia(options.eps, options.rho)
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """A run and its true error.
@@ -98,6 +113,22 @@ class Run:
         }
 
 
+def compare(
+    problem: df.Problem,
+    states: Sequence[df.State],
+    reference: Callable[[float, Array], Array],
+    seconds: float,
+    bounds: Sequence[float] | None = None,
+    where: df.Quadrature | None = None,
+) -> Run:
+    """States beside reference(t, x) -> (*shape, N), in the norm of the quadrature `where`, by default the problem's."""
+    q = problem.quadrature if where is None else where
+    exact = [reference(state.t, q.x) for state in states]
+    errors = [q.norm(problem.field(state, q.x).value - u) for state, u in zip(states, exact, strict=True)]
+    norms = [q.norm(u) for u in exact]
+    return Run(list(states), np.array(errors), np.array(norms), seconds, None if bounds is None else np.array(bounds))
+
+
 def march(
     problem: df.Problem,
     start: df.State,
@@ -152,11 +183,6 @@ def accepted(problem: df.Problem, state: df.State, times: Array, choices: dict[s
         for following in df.evolve(problem, state, until=t, **choices):
             state = following
             yield state
-
-
-def regularization(options: argparse.Namespace) -> Any:
-    """The inertia a demo's options ask for."""
-    return df.AutoInertia() if options.eps is None else df.Inertia(options.eps, options.rho)
 
 
 def fitted(
@@ -222,6 +248,20 @@ def profiles(
     errors(axes[-1], run)
 
 
+def maps(
+    shown: Any, problem: df.Problem, run: Run, reference: Callable[[float, Array], Array], bounds: tuple[float, float]
+) -> None:
+    """Solution and reference on a square at the last time, and the relative error over time."""
+    axes, side, last = shown.subplots(1, 3), np.linspace(*bounds, 161), run.states[-1]
+    plane = np.stack(np.meshgrid(side, side)).reshape(2, -1)
+    pictures = {f"u, t = {last.t:g}": problem.field(last, plane).value, "reference": reference(last.t, plane)}
+    for axis, (name, u) in zip(axes, pictures.items(), strict=False):
+        axis.contourf(side, side, u.reshape(161, 161), 20)
+        axis.set_title(name, fontsize=9)
+        axis.set_aspect("equal")
+    errors(axes[2], run)
+
+
 def errors(axis: Any, run: Run) -> None:
     """Relative error over time, and its bound (dotted)."""
     axis.semilogy(run.times, np.maximum(run.relative, 1e-6 * run.relative.max()), ".-")
@@ -229,7 +269,7 @@ def errors(axis: Any, run: Run) -> None:
         scale = np.maximum.accumulate(run.norms)
         axis.semilogy(run.times[1:], (run.bounds / scale)[1:], ":", color=axis.lines[-1].get_color())
     axis.set_xlabel("t")
-    axis.set_title("relative $L^2$ error" + ("" if run.bounds is None else ", certified (dotted)"), fontsize=9)
+    axis.set_title("relative $L^2$ error" + ("" if run.bounds is None else ", its bound (dotted)"), fontsize=9)
     axis.grid(alpha=0.3)
 
 

@@ -8,18 +8,18 @@ the one in ξ comes from quadratic finite elements in scikit-fem and a matrix ex
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import skfem
-from common import arguments, errors, figure, fitted, march, report
+from common import arguments, chosen, compare, figure, maps, output_times, report
 from mpi4py import MPI
 from scipy.linalg import expm
 
 import dfpde as df
-from dfpde.diagnostics import growth_rate
 
 D = 0.4
 RADIUS = 2.6  # of the domain; at its rim u is below 1e-8
@@ -58,54 +58,48 @@ class Reference:
         return first * second
 
 
+def fokker_planck(t: float, x: np.ndarray, u: df.Field) -> np.ndarray:
+    """f."""
+    slope, curvature = drift(x)
+    return df.dot(slope, df.grad(u)) + u.value * curvature + D * df.laplacian(u)
+
+
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Run, print, draw; the time series for ParaView is out/fokker_planck.pvd."""
+    """Fit, evolve, compare; the time series for ParaView is out/fokker_planck.pvd."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
     with df.parallel.run(comm):
-        (rings, each, until, outputs) = (1, 6, 0.15, 3) if options.quick else (1, 8, 1.0, 10)
-        file = Path(__file__).resolve().parent.parent / "meshes" / "disk.msh"
-        disk = df.read_mesh(file, comm)
+        n, until, outputs = (7, 0.15, 3) if options.quick else (9, 1.0, 10)
+        disk = df.read_mesh(Path(__file__).resolve().parent.parent / "meshes" / "disk.msh", comm)
         unit = df.Quadrature.from_mesh(disk, 1 if options.quick else 2, comm)
         quadrature = df.Quadrature(RADIUS * unit.x, RADIUS**2 * unit.w, comm)
-        angles = 2 * np.pi * np.arange(each) / each
-        circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        centers = TURN.T @ MEAN + np.concatenate([np.zeros((1, 2)), *(0.35 * (k + 1) * circle for k in range(rings))])
-        n = len(centers)
         ansatz = df.GaussianMixture.full(2, n)
-
-        def fokker_planck(t: float, x: np.ndarray, u: df.Field) -> np.ndarray:
-            slope, curvature = drift(x)
-            return df.dot(slope, df.grad(u)) + u.value * curvature + D * df.laplacian(u)
-
         problem = df.Problem(ansatz, quadrature, fokker_planck)
-        scales = ansatz.scales(np.eye(2) * 0.8 * VARIANCE)
-        guess = ansatz.pack(amplitudes=np.zeros(n), centers=centers, scales=np.broadcast_to(scales, (n, 3)))
         exact = Reference(until, outputs)
-        start = fitted(problem, guess, lambda x: exact(0.0, x), iterations=20)
-        run = march(problem, start, until, exact, options, outputs, growth=lambda t, state: growth_rate(problem, state))
+
+        begin = time.perf_counter()
+        angles = 2 * np.pi * np.arange(n - 1) / (n - 1)  # one in the middle, the others around it
+        ring = 0.35 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        centers = TURN.T @ MEAN + np.concatenate([np.zeros((1, 2)), ring])
+        guess = ansatz.pack(amplitudes=0.0, centers=centers, scales=ansatz.scales(np.eye(2) * 0.8 * VARIANCE))
+        start = df.fit(problem, lambda x: exact(0.0, x), guess, linear="amplitudes", max_iterations=20)
+
+        times = output_times(until, outputs, options)
+        rate = lambda t, state: df.diagnostics.growth_rate(problem, state)  # noqa: E731
+        bound = df.diagnostics.ErrorBound(problem, start, start.misfit, rate)
         writer = df.ParaViewWriter(options.out / "fokker_planck", disk)
-        for state in run.states:
-            writer.write(state.t, u=problem.field(state)(RADIUS * writer.x))
-        mass = [float(quadrature.integrate(problem.field(state).value)) for state in (run.states[0], run.states[-1])]
+        states, bounds = [start], [start.misfit]
+        for state in df.evolve(problem, start, until=times[-1], times=times[1:], every_step=True, **chosen(options)):
+            bound = bound.after(state)
+            if state.t in times:
+                writer.write(state.t, u=problem.field(state)(RADIUS * writer.x))
+                states.append(state)
+                bounds.append(bound.bound)
+        seconds = time.perf_counter() - begin
 
-        def draw(shown: Any) -> None:
-            axes = shown.subplots(1, 4)
-            side = np.linspace(-2.2, 2.2, 121)
-            plane = np.stack(np.meshgrid(side, side)).reshape(2, -1)
-            last = run.states[-1]
-            pictures = {
-                "u, t = 0": problem.field(start, plane).value,
-                f"u, t = {last.t:g}": problem.field(last, plane).value,
-                "reference": exact(last.t, plane),
-            }
-            for axis, (name, values) in zip(axes, pictures.items(), strict=False):
-                axis.contourf(side, side, values.reshape(121, 121), 20)
-                axis.set_aspect("equal")
-                axis.set_title(name, fontsize=9)
-            errors(axes[3], run)
-
-        figure(options.out / "fokker_planck.png", comm, draw, figsize=(12, 3.2))
+        run = compare(problem, states, exact, seconds, bounds)
+        figure(options.out / "fokker_planck.png", comm, lambda shown: maps(shown, problem, run, exact, (-2.2, 2.2)))
+        mass = [float(quadrature.integrate(problem.field(state).value)) for state in (start, states[-1])]
         return report("fokker_planck", run, comm, mass_drift=abs(mass[1] - mass[0]) / mass[0])
 
 

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from common import Run, arguments, figure, march
+from common import Run, arguments, compare, figure, output_times
 from mpi4py import MPI
 from schroedinger import SHIFT, SplitStep, initial, potential
 
@@ -61,17 +62,18 @@ def grid(comm: MPI.Comm) -> df.Quadrature:
     return df.Quadrature.periodic(BOUNDS, POINTS, comm)
 
 
-def drifts(problem: df.Problem, run: Run) -> dict[str, float]:
-    """Largest relative changes of ‖u‖² and ⟨u, Hu⟩ along a run."""
-    q, values = problem.quadrature, []
-    for state in run.states:
+def follow(
+    problem: df.Problem, start: df.State, times: Array, exact: Callable[[float, Array], Array], **how: Any
+) -> tuple[Run, dict[str, float]]:
+    """Evolve and compare; with the largest relative changes of ‖u‖² and ⟨u, Hu⟩."""
+    begin, q = time.perf_counter(), problem.quadrature
+    states = [start, *df.evolve(problem, start, until=times[-1], times=times[1:], **how)]
+    found, values = compare(problem, states, exact, time.perf_counter() - begin), []
+    for state in states:
         u = problem.field(state)
         values.append((q.inner(u.value, u.value), q.inner(u.value, 1j * problem.rhs(state.t, q.x, u))))
-    norm, energy = np.array(values).T
-    return {
-        "norm_drift": float(max(abs(norm / norm[0] - 1))),
-        "energy_drift": float(max(abs(energy / energy[0] - 1))),
-    }
+    norm, energy = (float(max(abs(column / column[0] - 1))) for column in np.array(values).T)
+    return found, {"norm_drift": norm, "energy_drift": energy}
 
 
 def harmonic(rtol: float, periods: int, options: Any, comm: MPI.Comm) -> tuple[Run, dict[str, float]]:
@@ -90,17 +92,9 @@ def harmonic(rtol: float, periods: int, options: Any, comm: MPI.Comm) -> tuple[R
     def exact(t: float, x: Array) -> Array:
         return sum(heller(t, x, *packet) for packet in zip(q, p, c, zeta, strict=True))
 
-    run = march(
-        problem,
-        df.State(t=0.0, theta=theta),
-        periods * PERIOD,
-        exact,
-        options,
-        outputs=2 * periods,
-        regularization=df.Inertia(1e-6, options.rho),  # the tangent has full rank: ε only has to be small
-        controller=df.PI(rtol=rtol),
-    )
-    return run, drifts(problem, run)
+    times = output_times(periods * PERIOD, 2 * periods, options)
+    rule = df.Inertia(1e-6, options.rho)  # the tangent has full rank: ε only has to be small
+    return follow(problem, df.State(t=0.0, theta=theta), times, exact, regularization=rule, controller=df.PI(rtol=rtol))
 
 
 def lattice(side: int) -> tuple[df.WavePackets, Array]:
@@ -121,10 +115,10 @@ def anharmonic(side: int, reference: SplitStep, options: Any, comm: MPI.Comm) ->
     problem = df.Problem(packets, grid(comm), equation(potential))
     # Beyond 40 iterations the fit creeps along a flat valley where rounding decides the place (centers move by 1e-6).
     start = df.fit(problem, initial, guess, max_iterations=40)
-    until, outputs = reference.interval * (len(reference.saved) - 1), len(reference.saved) - 1
-    inertia = df.Inertia(options.eps or 1e-3, options.rho)
-    run = march(problem, start, until, reference, options, outputs, regularization=inertia)
-    return run, drifts(problem, run)
+    outputs = len(reference.saved) - 1
+    times = output_times(reference.interval * outputs, outputs, options)
+    rule = df.Inertia(options.eps or 1e-3, options.rho)
+    return follow(problem, start, times, reference, regularization=rule, controller=df.PI(rtol=options.rtol))
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:

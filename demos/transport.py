@@ -10,11 +10,12 @@ Reference: characteristics of each direction, by a table of travel times (error 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments, errors, figure, fitted, march, report
+from common import arguments, chosen, compare, figure, maps, output_times, report
 from mpi4py import MPI
 from scipy.interpolate import CubicSpline
 
@@ -59,48 +60,43 @@ def initial(x: np.ndarray) -> np.ndarray:
     return np.exp(-(y**2 + z**2) / WIDTH)
 
 
+def transport(t: float, x: np.ndarray, u: df.Field) -> np.ndarray:
+    """f."""
+    return -speed_x(x[0]) * u.gradient[0] - speed_y(x[1]) * u.gradient[1]
+
+
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Run, print, draw."""
+    """Fit, evolve, compare."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
     with df.parallel.run(comm):
-        n, until, points = (9, 0.2, 48) if options.quick else (16, 0.4, 80)
-        ansatz = df.PeriodicGaussianMixture.diagonal([2.0, 2.0], n)
-        quadrature = df.Quadrature.periodic([(-1, 1)] * 2, points, comm)
+        side, until, points = (3, 0.2, 48) if options.quick else (4, 0.4, 80)
+        ansatz = df.PeriodicGaussianMixture.diagonal([2.0, 2.0], side**2)
+        problem = df.Problem(ansatz, df.Quadrature.periodic([(-1, 1)] * 2, points, comm), transport)
 
-        def transport(t: float, x: np.ndarray, u: df.Field) -> np.ndarray:
-            return -speed_x(x[0]) * u.gradient[0] - speed_y(x[1]) * u.gradient[1]
+        begin = time.perf_counter()
+        offsets = 0.08 * (np.arange(side) - (side - 1) / 2)
+        centers = np.stack(np.meshgrid(offsets - 0.2, offsets), axis=-1).reshape(-1, 2)
+        guess = ansatz.pack(amplitudes=0.0, centers=centers, scales=1.1 * np.sqrt(2 / WIDTH))
+        start = df.fit(problem, initial, guess, linear="amplitudes", max_iterations=30)
 
-        problem = df.Problem(ansatz, quadrature, transport)
+        times = output_times(until, 10, options)
+        bound = df.diagnostics.ErrorBound(problem, start, start.misfit, LIPSCHITZ)
+        states, bounds = [start], [start.misfit]
+        for state in df.evolve(problem, start, until=times[-1], times=times[1:], every_step=True, **chosen(options)):
+            bound = bound.after(state)
+            if state.t in times:
+                states.append(state)
+                bounds.append(bound.bound)
+        seconds = time.perf_counter() - begin
+
         feet = Feet(speed_x), Feet(speed_y)
 
         def exact(t: float, x: np.ndarray) -> np.ndarray:
             return initial(np.array([foot(t, axis) for foot, axis in zip(feet, x, strict=True)]))
 
-        side = round(np.sqrt(n))
-        offsets = 0.08 * (np.arange(side) - (side - 1) / 2)
-        centers = np.stack(np.meshgrid(offsets - 0.2, offsets), axis=-1).reshape(n, 2)
-        scales = np.full((n, 2), np.sqrt(2 / WIDTH) * 1.1)
-        guess = ansatz.pack(amplitudes=np.zeros(n), centers=centers, scales=scales)
-        start = fitted(problem, guess, initial, iterations=30)
-        run = march(problem, start, until, exact, options, outputs=10, growth=LIPSCHITZ)
-
-        def draw(shown: Any) -> None:
-            axes = shown.subplots(1, 3)
-            side = np.linspace(-1, 1, 161)
-            plane = np.stack(np.meshgrid(side, side)).reshape(2, -1)
-            last = run.states[-1]
-            for axis, (name, u) in zip(
-                axes,
-                {f"u, t = {last.t:g}": problem.field(last, plane).value, "exact": exact(last.t, plane)}.items(),
-                strict=False,
-            ):
-                axis.contourf(side, side, u.reshape(161, 161), 20)
-                axis.set_title(name, fontsize=9)
-                axis.set_aspect("equal")
-            errors(axes[2], run)
-
-        figure(options.out / "transport.png", comm, draw, figsize=(10, 3.2))
+        run = compare(problem, states, exact, seconds, bounds)
+        figure(options.out / "transport.png", comm, lambda shown: maps(shown, problem, run, exact, (-1, 1)))
         return report("transport", run, comm)
 
 

@@ -10,11 +10,12 @@ Reference: characteristics backwards in time, by SciPy's DOP853 at rtol = 1e-10.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments, errors, figure, fitted, march, report
+from common import arguments, chosen, compare, figure, maps, output_times, report
 from mpi4py import MPI
 from scipy.integrate import solve_ivp
 
@@ -46,39 +47,37 @@ def exact(t: float, x: np.ndarray) -> np.ndarray:
     return initial(end.reshape(2, -1))
 
 
+def vlasov(t: float, x: np.ndarray, u: df.Field) -> np.ndarray:
+    """f."""
+    return -x[1] * u.gradient[0] + force(x[0]) * u.gradient[1]
+
+
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Run, print, draw."""
+    """Fit, evolve, compare."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
     with df.parallel.run(comm):
-        n, until, points = (4, 0.5, 40) if options.quick else (4, 1.0, 60)
-        ansatz = df.GaussianMixture.full(2, n)
-        quadrature = df.Quadrature.gauss([(-1, 1)] * 2, points // 2, 3, comm)
+        until, cells = (0.5, 20) if options.quick else (1.0, 30)
+        ansatz = df.GaussianMixture.full(2, 4)
+        problem = df.Problem(ansatz, df.Quadrature.gauss([(-1, 1)] * 2, cells, 3, comm), vlasov)
 
-        def vlasov(t: float, x: np.ndarray, u: df.Field) -> np.ndarray:
-            return -x[1] * u.gradient[0] + force(x[0]) * u.gradient[1]
+        begin = time.perf_counter()
+        centers = [[0.1 + a, b] for b in (-0.045, 0.045) for a in (-0.045, 0.045)]
+        guess = ansatz.pack(amplitudes=0.0, centers=centers, scales=ansatz.scales(np.eye(2) * 0.4 * WIDTH**2))
+        start = df.fit(problem, initial, guess, linear="amplitudes", max_iterations=30)
 
-        problem = df.Problem(ansatz, quadrature, vlasov)
-        side = round(np.sqrt(n))
-        offsets = 0.09 * (np.arange(side) - (side - 1) / 2)
-        centers = np.stack(np.meshgrid(offsets + 0.1, offsets), axis=-1).reshape(n, 2)
-        scales = np.broadcast_to(ansatz.scales(np.eye(2) * 0.4 * WIDTH**2), (n, 3))
-        guess = ansatz.pack(amplitudes=np.zeros(n), centers=centers, scales=scales)
-        start = fitted(problem, guess, initial, iterations=30)
-        run = march(problem, start, until, exact, options, outputs=10, growth=0.0)
+        times = output_times(until, 10, options)
+        bound = df.diagnostics.ErrorBound(problem, start, start.misfit, rate=0.0)  # the flow keeps areas
+        states, bounds = [start], [start.misfit]
+        for state in df.evolve(problem, start, until=times[-1], times=times[1:], every_step=True, **chosen(options)):
+            bound = bound.after(state)
+            if state.t in times:
+                states.append(state)
+                bounds.append(bound.bound)
+        seconds = time.perf_counter() - begin
 
-        def draw(shown: Any) -> None:
-            axes = shown.subplots(1, 3)
-            side = np.linspace(-1, 1, 161)
-            plane = np.stack(np.meshgrid(side, side)).reshape(2, -1)
-            last = run.states[-1]
-            pictures = {f"u, t = {last.t:g}": problem.field(last, plane).value, "exact": exact(last.t, plane)}
-            for axis, (name, u) in zip(axes, pictures.items(), strict=False):
-                axis.contourf(side, side, u.reshape(161, 161), 20)
-                axis.set_title(name, fontsize=9)
-            errors(axes[2], run)
-
-        figure(options.out / "vlasov.png", comm, draw, figsize=(10, 3.2))
+        run = compare(problem, states, exact, seconds, bounds)
+        figure(options.out / "vlasov.png", comm, lambda shown: maps(shown, problem, run, exact, (-1, 1)))
         return report("vlasov", run, comm)
 
 

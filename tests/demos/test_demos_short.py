@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 DEMOS = Path(__file__).resolve().parents[2] / "demos"
-NAMES = ("network", "jax_function", "event", "boundary", "resume")
+NAMES = ("network", "jax_function", "event", "boundary", "resume", "black_box")
 
 
 @pytest.fixture
@@ -30,6 +30,8 @@ def check(name: str, found: dict) -> None:
         hard, weak = found["hard"], found["weak"]
         assert hard["error"] < 1.5e-3 and weak["error"] < 1e-3  # ten times the tolerance of a step
         assert hard["at_walls"] < 1e-14 < weak["at_walls"] < 1e-3
+    elif name == "black_box":  # the solution is a Gaussian: what is left are the code's own mesh and time steps
+        assert found["error"] < 1e-2 and found["center_error"] < 1e-3
     else:
         assert found["same_bits"] is True and found["error"] < 1e-4
 
