@@ -22,7 +22,7 @@ from mpi4py import MPI
 
 import dfpde as df
 
-EPS, RHO, DT = 0.1, 1.0, 0.01
+EPS, RHO = 0.1, 1.0
 
 
 class Cubic(df.Ansatz):
@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
     with df.parallel.run(comm):
-        fixed = {"controller": df.Fixed(DT if options.quick else DT / 4), "integrator": df.RK4}
+        fixed = {"controller": df.Fixed(0.02 if options.quick else 0.0025), "integrator": df.RK4}
         ways = {
             "auto": chosen(options),
             "inertia": {"regularization": df.Inertia(EPS, RHO), **fixed},

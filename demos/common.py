@@ -252,11 +252,11 @@ def maps(
     shown: Any, problem: df.Problem, run: Run, reference: Callable[[float, Array], Array], bounds: tuple[float, float]
 ) -> None:
     """Solution and reference on a square at the last time, and the relative error over time."""
-    axes, side, last = shown.subplots(1, 3), np.linspace(*bounds, 161), run.states[-1]
+    axes, side, last = shown.subplots(1, 3), np.linspace(*bounds, 101), run.states[-1]
     plane = np.stack(np.meshgrid(side, side)).reshape(2, -1)
     pictures = {f"u, t = {last.t:g}": problem.field(last, plane).value, "reference": reference(last.t, plane)}
     for axis, (name, u) in zip(axes, pictures.items(), strict=False):
-        axis.contourf(side, side, u.reshape(161, 161), 20)
+        axis.contourf(side, side, u.reshape(101, 101), 20)
         axis.set_title(name, fontsize=9)
         axis.set_aspect("equal")
     errors(axes[2], run)

@@ -253,7 +253,7 @@ def laplacian_alphas(dim: int) -> list[Alpha]:
 
 
 def multi_index(dim: int, *axes: int) -> Alpha:
-    """Multi-index of the partial derivative along the given axes: ``unit(2, 0, 0) == (2, 0)``."""
+    """Multi-index of the partial derivative along the given axes: ``multi_index(2, 0, 0) == (2, 0)``."""
     alpha = [0] * dim
     for axis in axes:
         alpha[axis] += 1

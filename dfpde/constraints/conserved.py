@@ -122,7 +122,7 @@ class Conserving:
         return replace(found, value=projector.apply(found.value), anchor=projector.apply(found.anchor))
 
     def integrator(self, scheme: Integrator) -> _Projecting:
-        """The scheme, followed by the projection: pass it to `evolve` together with this object as `inertia`."""
+        """The scheme, followed by the projection: pass it to `evolve` together with this object as `regularization`."""
         return _Projecting(scheme, self)
 
     def project(self, problem: Model, theta: Array, prepare: bool = False) -> Array:

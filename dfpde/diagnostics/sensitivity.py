@@ -34,8 +34,7 @@ from ..representation import represent
 
 Array = NDArray[Any]
 
-#: Relative step η of the differences: rounding u/η against truncation η⁴.  Largest relative error of four columns in
-#: benchmarks/sensitivities.py, Tikhonov(1e-2): η = 1e-2 6e-6, 3e-3 5e-8, 1e-3 6e-10, 3e-4 5e-11, 1e-4 5e-11.
+#: Relative step η of the differences: rounding u/η against truncation η⁴ (table in docs/diagnostics.md).
 STEP = 3e-4
 
 

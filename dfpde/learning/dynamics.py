@@ -149,7 +149,7 @@ SUZUKI4 = _compose("Suzuki 4", (_S, _S, 1 - 4 * _S, _S, _S), 4)
 _B = (0.0829844064174052, 0.396309801498368, -0.0390563049223486)
 _A = (0.245298957184271, 0.604872665711080)
 #: Runge–Kutta–Nyström method of six stages, SRKN₆ᵇ of Blanes & Moan, J. Comput. Appl. Math. 142 (2002); its
-#: error is measured beside that of the others in tests/test_learning.py.
+#: error is measured beside that of the others in tests/learning.
 BLANES_MOAN4 = Splitting(
     "Blanes–Moan 4",
     (*_B, 1 - 2 * sum(_B), *_B[::-1]),
