@@ -1,0 +1,266 @@
+"""A tolerance and nothing else: mixtures and networks on 20 equations, by stages and by field steps.
+
+    python benchmarks/robustness.py [ROW ...] [--quick] [--rtol 1e-4 1e-5 1e-6] [--method stages field] [--limit 20]
+    python benchmarks/robustness.py --grid [ROW ...]     the best of ε × ρ × metric × step control, to compare with
+    python benchmarks/robustness.py --table              what is known, as a table and a figure
+
+Every run starts from a fitted state and gets rtol, nothing else: `evolve(controller=PI(rtol))`, and for field steps
+`integrator=FieldStep(stepper, rtol)`.  Errors are relative, in L² over ten output times and the domain.  Starts and
+results are kept in out/robustness; a result is computed again only when it is asked for by name of its row or missing.
+
+A run *fails* when it does not reach the end or ends more than half of ‖u‖ away; its steps are *tiny* when it was then
+stepping by less than 1e-5 of the whole time; it is *slow* when it was stopped by `--limit` CPU seconds otherwise.
+The last line is a JSON object: runs, failures, tiny_steps, slow, within_5 (share of rows whose error at the smallest
+rtol is at most 5 times the best of the grid), worst_factor (the largest such quotient), error_over_rtol_median and
+_worst, within_100 (share of runs with error <= 100 rtol among rows whose best error in the grid allows it), monotone
+(share of pairs of neighbouring rtol where the error does not grow by more than 1.5).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+import numpy as np
+from robust_problems import OUTPUTS, ROWS, Row
+
+import dfpde as df
+
+OUT = Path(__file__).resolve().parents[1] / "out" / "robustness"
+QUICK = ("advection", "fisher", "heat", "cubic", "crossing", "fisher-network")
+TINY, LOST = 1e-5, 0.5
+
+#: The grid: ε in units of the largest column of J, ρ (0 is Tikhonov), floor of the metric (1 plain, 0 column norms).
+EPSILONS, RHOS, FLOORS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5), (0.0, 0.97, 1.0), (1.0, 0.03, 0.0)
+
+
+def start(name: str, row: Row) -> df.State:
+    """Parameters of the start, from the disk where they were fitted before."""
+    if not callable(row.initial):
+        return df.State(0.0, row.initial)
+    file = OUT / "starts" / f"{name}-{row.problem.ansatz.size}.npy"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        guess = row.guess if row.guess is not None else row.problem.ansatz.guess(row.problem.points, 0)
+        linear = "amplitudes" if "amplitudes" in row.problem.ansatz.slices() else None
+        fitted = df.fit(row.problem, row.initial, guess, linear=linear, rtol=1e-4, max_iterations=300)
+        np.save(file, fitted.theta)
+    return df.State(0.0, np.load(file))
+
+
+def march(row: Row, begin_at: df.State, limit: float, **how: Any) -> dict[str, Any]:
+    """One run: its error over space and time, its steps, and how it ended."""
+    q, times = row.problem.quadrature, row.until * np.arange(1, OUTPUTS + 1) / OUTPUTS
+    squares, paused, begin, end, last = np.zeros(2), 0.0, time.process_time(), "", begin_at
+    worst = -np.inf
+    try:
+        for state in df.evolve(row.problem, begin_at, until=row.until, times=times, every_step=True, **how):
+            now, last = time.process_time(), state
+            if state.t in times:
+                exact = row.exact(state.t, q.x)
+                error, size = q.norm(row.problem.field(state).value - exact), q.norm(exact)
+                squares += error**2, size**2
+                worst = max(worst, error / size)
+                paused += time.process_time() - now
+            if now - begin - paused > limit:
+                end = f"stopped at t = {state.t:.3g}, dt = {state.statistics.dt:.1e}"
+                break
+    except df.DfpdeError as error:
+        end = f"{type(error).__name__} at t = {last.t:.3g}: {str(error)[:90]}"
+    measured = float(np.sqrt(squares[0] / squares[1])) if squares[1] > 0 else np.nan
+    tried = last.dt if end and last.dt is not None else last.statistics.dt
+    return {
+        "error": measured, "worst": float(worst), "steps": last.step, "rejected": last.statistics.rejected, "end": end,
+        "seconds": time.process_time() - begin - paused, "tiny": bool(end and tried < TINY * row.until),
+        "failed": bool(end or not measured < LOST), "slow": end.startswith("stopped") and tried >= TINY * row.until,
+    }  # fmt: skip
+
+
+def automatic(task: tuple[str, str, float, float]) -> dict[str, Any]:
+    """A row by stages or by field steps with a tolerance."""
+    name, method, rtol, limit = task
+    warnings.simplefilter("ignore")
+    row = ROWS[name]()
+    how = {} if method == "stages" else {"integrator": df.FieldStep(row.stepper, rtol)}
+    found = march(row, start(name, row), limit, controller=df.PI(rtol=rtol), **how)
+    return {"row": name, "method": method, "rtol": rtol, "p": row.problem.ansatz.size, **found}
+
+
+def best(task: tuple[str, float]) -> dict[str, Any]:
+    """The best of the grid on a row."""
+    name, limit = task
+    warnings.simplefilter("ignore")
+    row = ROWS[name]()
+    state, lowest = start(name, row), {"row": name, "error": np.inf, "runs": 0}
+    norms = row.problem.tangent(state.theta).column_norms()
+    largest = float(norms.max())
+    controls = ({"controller": df.PI(rtol=1e-6)}, {"controller": df.Fixed(row.until / 400), "integrator": df.RK4})
+    for floor in FLOORS:
+        metric = np.ones_like(norms) if floor == 1 else np.hypot(np.maximum(norms, 1e-12 * largest), floor * largest)
+        scaled = replace(row, problem=replace(row.problem, scale=metric))
+        for eps in EPSILONS:
+            for rho in RHOS:
+                rule = df.Inertia(eps * (largest if floor == 1 else 1.0), rho)
+                for control in controls:
+                    found = march(scaled, state, limit, regularization=rule, **control)
+                    count = lowest["runs"] + 1
+                    if not found["failed"] and found["error"] < lowest["error"]:
+                        lowest = {**found, "row": name, "eps": eps, "rho": rho, "floor": floor, **_named(control)}
+                    lowest["runs"] = count
+    return lowest
+
+
+def _named(control: dict[str, Any]) -> dict[str, str]:
+    return {"control": "fixed" if "integrator" in control else "adaptive"}
+
+
+def tasks(names: Sequence[str], methods: Sequence[str], rtols: Sequence[float], limit: float) -> Iterator[Any]:
+    """Runs of these rows."""
+    for name in names:
+        stepper = ROWS[name]().stepper
+        for method in methods:
+            if method == "stages" or stepper is not None:
+                yield from ((name, method, rtol, limit) for rtol in rtols)
+
+
+# -- what is known -------------------------------------------------------------------------------------------
+def known(kind: str) -> dict[str, Any]:
+    """Results on the disk, by a key."""
+    file = OUT / f"{kind}.json"
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def keep(kind: str, key: str, result: dict[str, Any]) -> None:
+    """One result more."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / f"{kind}.json").write_text(json.dumps({**known(kind), key: result}, indent=0))
+
+
+def line(result: dict[str, Any]) -> str:
+    """One run in a line."""
+    mark = "tiny " if result["tiny"] else "slow " if result["slow"] else "lost " if result["failed"] else ""
+    what = f"{result['row']:20s} {result['method']:6s} {result['rtol']:.0e}  error {result['error']:.1e}"
+    steps = f"{result['steps']:5d} steps {result['rejected']:4d} rejected {result['seconds']:6.1f} s"
+    return f"{what}  {steps}  {mark}{result['end']}"
+
+
+def summary(results: Sequence[dict[str, Any]], grid: dict[str, Any]) -> dict[str, Any]:
+    """The figures of the last line."""
+    good = [r for r in results if not r["failed"]]
+    over = [r["error"] / r["rtol"] for r in good]
+    series: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for r in sorted(results, key=lambda r: -r["rtol"]):
+        series.setdefault((r["row"], r["method"]), []).append(r)
+    pairs = [
+        not b["failed"] and (a["failed"] or b["error"] <= 1.5 * a["error"]) for s in series.values()
+        for a, b in pairwise(s)
+    ]  # fmt: skip
+    stages = [s[-1] for (row, method), s in series.items() if method == "stages" and np.isfinite(_grid(grid, row))]
+    factors = [np.inf if r["failed"] else r["error"] / grid[r["row"]]["error"] for r in stages]
+    allowed = [r for r in results if _grid(grid, r["row"]) <= 100 * r["rtol"]]
+    share = lambda flags: round(float(np.mean(flags)), 3) if len(flags) else None  # noqa: E731
+    return {
+        "runs": len(results), "failures": sum(r["failed"] for r in results),
+        "tiny_steps": sum(r["tiny"] for r in results), "slow": sum(r["slow"] for r in results),
+        "within_5": share([f <= 5 for f in factors]), "worst_factor": max(factors, default=None),
+        "error_over_rtol_median": float(np.median(over)) if over else None,
+        "error_over_rtol_worst": max(over, default=None),
+        "within_100": share([not r["failed"] and r["error"] <= 100 * r["rtol"] for r in allowed]),
+        "monotone": share(pairs),
+    }  # fmt: skip
+
+
+def _grid(grid: dict[str, Any], row: str) -> float:
+    return float(grid.get(row, {}).get("error", np.inf))
+
+
+def table(results: dict[str, Any], grid: dict[str, Any]) -> None:
+    """Markdown: one line for each row and method."""
+    rtols = sorted({r["rtol"] for r in results.values()}, reverse=True)
+    print("| row | p | method | " + " | ".join(f"{r:.0e}" for r in rtols) + " | steps | CPU s | best of the grid |")
+    print("|---|---|---|" + "---|" * (len(rtols) + 3))
+    for name in ROWS:
+        for method in ("stages", "field"):
+            found = [results.get(f"{name} {method} {rtol:g}") for rtol in rtols]
+            some = [r for r in found if r]
+            if some:
+                cells = ["–" if r is None else _cell(r) for r in found]
+                ref = f"{_grid(grid, name):.1e}" if name in grid and method == "stages" else ""
+                ends = f"{some[-1]['steps']} | {some[-1]['seconds']:.1f} | {ref}"
+                print(f"| {name} | {some[0]['p']} | {method} | " + " | ".join(cells) + f" | {ends} |")
+
+
+def _cell(r: dict[str, Any]) -> str:
+    return "tiny" if r["tiny"] else "slow" if r["slow"] else "fails" if r["failed"] else f"{r['error']:.1e}"
+
+
+def picture(results: dict[str, Any]) -> None:
+    """Error against rtol, one line for each row and method."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(12, 5), sharey=True, layout="constrained")
+    for axis, method in zip(axes, ("stages", "field"), strict=True):
+        for name in ROWS:
+            line = sorted((r["rtol"], r["error"]) for r in results.values()
+                          if r["row"] == name and r["method"] == method and not r["failed"])  # fmt: skip
+            if line:
+                axis.loglog(*np.array(line).T, "o--" if "network" in name else "o-", label=name, lw=0.8, ms=3)
+        axis.set(xlabel="rtol", title=method)
+        axis.legend(fontsize=6)
+    axes[0].set_ylabel("relative error over space and time")
+    figure.savefig(OUT / "robustness.png", dpi=110)
+
+
+def main() -> None:
+    """Run what is asked for, print what is known."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("rows", nargs="*", choices=[[], *ROWS], metavar="ROW", help=", ".join(ROWS))
+    parser.add_argument("--quick", action="store_true", help="six rows, one tolerance")
+    parser.add_argument("--grid", action="store_true", help="the best of the grid instead")
+    parser.add_argument("--table", action="store_true", help="run nothing")
+    parser.add_argument("--rtol", type=float, nargs="+", default=[1e-4, 1e-5, 1e-6])
+    parser.add_argument("--method", nargs="+", choices=["stages", "field"], default=["stages", "field"])
+    parser.add_argument("--limit", type=float, default=20.0, help="CPU seconds of a run (20)")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    options = parser.parse_args()
+    names = list(options.rows or (QUICK if options.quick else ROWS))
+    rtols = [1e-4] if options.quick else options.rtol
+    with ProcessPoolExecutor(options.jobs) as pool:
+        if options.grid and not options.table:
+            for found in pool.map(best, [(name, options.limit) for name in names]):
+                keep("grid", found["row"], found)
+                print(json.dumps(found), flush=True)
+            return
+        todo = [] if options.table else list(tasks(names, options.method, rtols, options.limit))
+        results = known("results")
+        if not (options.rows or options.quick):
+            todo = [task for task in todo if f"{task[0]} {task[1]} {task[2]:g}" not in results]
+        new = []
+        for found in pool.map(automatic, todo):
+            keep("results", f"{found['row']} {found['method']} {found['rtol']:g}", found)
+            print(line(found), flush=True)
+            new.append(found)
+    results = known("results")
+    if options.table:
+        table(results, known("grid"))
+        picture(results)
+    print(json.dumps(summary(new if options.quick else list(results.values()), known("grid"))))
+
+
+if __name__ == "__main__":
+    main()
