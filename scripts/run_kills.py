@@ -66,7 +66,8 @@ def interrupt(process: subprocess.Popen[bytes], ranks: int, kill: bool, rng: ran
 
 def contents(directory: Path) -> dict[str, bytes]:
     """What must be equal."""
-    paths = [path for name in ("history.csv", "*.pvd", "outputs/*", "series/*") for path in directory.glob(name)]
+    names = ("history.csv", "*.pvd", "*.vtkhdf", "outputs/*", "series/*")
+    paths = [path for name in names for path in directory.glob(name)]
     return {path.relative_to(directory).as_posix(): path.read_bytes() for path in paths}
 
 

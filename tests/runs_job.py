@@ -30,15 +30,16 @@ def start(problem: df.Problem) -> df.State:
 
 
 def main(directory: Path, pause: float = 0.0, limit: float | None = None) -> df.State:
-    """Run to the end, or go on; with a series for ParaView."""
+    """Run to the end, or go on; with series for ParaView."""
     model = problem()
     with Run(directory, model, every_steps=2, every_seconds=None, max_seconds=limit) as run:
         state = run.begin(lambda: start(model))
-        writer = run.paraview(skfem.MeshLine(np.linspace(-4, 4, 9)))
-        if writer.steps == 0:
-            writer.write(state.t, u=model.field(state))
+        writers = [make(skfem.MeshLine(np.linspace(-4, 4, 9))) for make in (run.paraview, run.vtkhdf)]
+        for writer in writers:
+            if writer.steps == 0:
+                writer.write(state.t, u=model.field(state))
         for state in run.evolve(until=UNTIL, times=TIMES, every_step=True, controller=df.PI(rtol=1e-5, dt_max=0.02)):
-            if state.step % 3 == 0:
+            for writer in writers if state.step % 3 == 0 else ():
                 writer.write(state.t, u=model.field(state))
             time.sleep(pause)
     return state

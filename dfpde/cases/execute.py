@@ -51,11 +51,13 @@ def execute(
             if comm.rank == 0:
                 replace(directory / contents.CASE, lambda beside: beside.write_text(case.text, encoding="utf-8"))
         state = run.begin(setup.start)
-        writer = run.paraview(setup.mesh, refine=out.refine) if setup.mesh is not None and out.paraview else None
-        if writer is not None and writer.steps == 0:
-            writer.write(state.t, u=setup.problem.field(state))
+        makers = [run.paraview] * out.paraview + [run.vtkhdf] * out.vtkhdf if setup.mesh is not None else []
+        writers = [make(setup.mesh, refine=out.refine) for make in makers]
+        for writer in writers:
+            if writer.steps == 0:
+                writer.write(state.t, u=setup.problem.field(state))
         for state in run.evolve(until=case.time.until, times=case.time.listed, **setup.method):
-            if writer is not None:
+            for writer in writers:
                 writer.write(state.t, u=setup.problem.field(state))
         error = relative_error(case, setup, state)
         results = {"t": state.t, "steps": state.step, "rejected": state.statistics.rejected}

@@ -201,10 +201,10 @@ class Output:
         Relative to where dfpde is started; ``out/<name of the case file>`` by default.
     every_steps, every_seconds, keep, max_seconds
         As for `Run`.
-    paraview : bool
-        Write a series for ParaView, where there is a mesh.
+    paraview, vtkhdf : bool
+        Write ``series.pvd`` with a file for each output time, and ``series.vtkhdf``, one file, where there is a mesh.
     refine : int
-        Refinements of the cells for it.
+        Refinements of the cells for them.
     log : bool
         A log file for each rank.
     """
@@ -215,6 +215,7 @@ class Output:
     keep: int = 3
     max_seconds: float | None = None
     paraview: bool = True
+    vtkhdf: bool = False
     refine: int = 0
     log: bool = False
 

@@ -71,12 +71,15 @@ class MeshFile:
     unread : tuple of str
     cell_data : dict
         Name → one array for each block, where the format has such data.
+    point_data : dict
+        Name → (nodes,) or (nodes, components), where the format has such data.
     """
 
     points: Array
     blocks: tuple[Block, ...]
     unread: tuple[str, ...] = ()
     cell_data: dict[str, list[Array]] | None = None
+    point_data: dict[str, Array] | None = None
 
 
 def tagged(tags: Array, names: dict[int, str] | None = None) -> list[Group]:

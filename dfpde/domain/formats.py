@@ -77,7 +77,7 @@ def _from_meshio(path: Path) -> MeshFile:
     numbers = [name for name, blocks in file.cell_data.items() if _may_be_groups(name, blocks)]
     unread += [f"integers of cells: {', '.join(numbers)}"] if numbers else []
     blocks = tuple(Block(block.type, block.data, tuple(_groups(file, i))) for i, block in enumerate(file.cells))
-    return MeshFile(file.points, blocks, tuple(unread), file.cell_data)
+    return MeshFile(file.points, blocks, tuple(unread), file.cell_data, file.point_data)
 
 
 def _groups(file: Any, index: int) -> list[Group]:

@@ -6,6 +6,7 @@ from .elliptic import Elliptic
 from .linear import LinearSolver
 from .mass import square_root
 from .nodes import Nodes
+from .reading import load
 from .semidiscrete import FixedNodes, SemiDiscrete
 from .skfem_adapter import Space
 from .steppers import CrankNicolson, ImplicitExplicit, StiffModel
@@ -13,6 +14,6 @@ from .transfer import Evaluation, Function, Projection
 
 __all__ = [
     "CrankNicolson", "Elliptic", "Evaluation", "FixedNodes", "Function", "ImplicitExplicit", "LinearSolver", "Nodes",
-    "Projection", "Robin", "SemiDiscrete", "Space", "StiffModel", "nitsche", "partition", "partition_cells",
+    "Projection", "Robin", "SemiDiscrete", "Space", "StiffModel", "load", "nitsche", "partition", "partition_cells",
     "square_root",
 ]

@@ -34,12 +34,12 @@ INSIDE = 1e-9  # a point this far outside, in reference coordinates, belongs to 
 @dataclass(frozen=True, eq=False)
 @check.takes(space=check.space, nodal=check.numbers())
 class Function:
-    """u_h = Σ_j U_j φ_j in a space.
+    """u_h = Σ_j U_j φ_j in a space, or a vector of such functions.
 
     Attributes
     ----------
     space : Space
-    nodal : (n,) array
+    nodal : (n,) or (components, n) array
         U at this rank's nodes.
     """
 
@@ -50,17 +50,20 @@ class Function:
 
     @cached_property
     def value(self) -> Array:
-        """u_h at this rank's points of ``space.quadrature``, (N,)."""
-        values: Array = self.space.evaluation[0] @ self.nodal
+        """u_h at this rank's points of ``space.quadrature``, (N,) or (components, N)."""
+        values: Array = (self.space.evaluation[0] @ self.nodal.T).T
         return values
 
     @cached_property
     def gradient(self) -> Array:
-        """∇u_h there, (dim, N)."""
-        return np.array([part @ self.nodal for part in self.space.evaluation[1]])
+        """∇u_h there, (dim, N) or (dim, components, N)."""
+        return np.array([(part @ self.nodal.T).T for part in self.space.evaluation[1]])
 
     def __call__(self, x: Array) -> Array:
-        """u_h at any points (dim, M) of this rank, (M,); collective. For points used again make an `Evaluation`."""
+        """u_h at any points (dim, M) of this rank, (M,) or (components, M); collective.
+
+        For points used again make an `Evaluation`.
+        """
         return Evaluation(self.space, x).value(self.nodal)
 
 
@@ -147,18 +150,18 @@ class Evaluation:
         self._n = x.shape[1]
 
     def value(self, nodal: Array) -> Array:
-        """u_h(x_k), (M,), from this rank's nodal values (n,); collective."""
-        return self._back(self._matrices[0] @ nodal, 0.0 if self._fill is None else self._fill)
+        """u_h(x_k), (M,) or (components, M), from this rank's nodal values (n,) or (components, n); collective."""
+        return self._back(self._matrices[0] @ nodal.T, 0.0 if self._fill is None else self._fill)
 
     def gradient(self, nodal: Array) -> Array:
-        """∇u_h(x_k), (dim, M); collective."""
-        return np.array([self._back(part @ nodal, 0.0) for part in self._matrices[1:]])
+        """∇u_h(x_k), (dim, M) or (dim, components, M); collective."""
+        return np.array([self._back(part @ nodal.T, 0.0) for part in self._matrices[1:]])
 
     def _back(self, answers: Array, fill: float) -> Array:
-        out = np.full(self._n, fill)
+        out = np.full((self._n, *answers.shape[1:]), fill)
         for points, values in zip(self._mine, self.space.comm.alltoall(np.split(answers, self._cuts)), strict=True):
             out[points] = values
-        return out
+        return out.T
 
 
 def _box(space: Space) -> tuple[Array, Array]:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import skfem
 from mpi4py import MPI
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from ..errors import CheckpointError
 from ..parallel.collective import collective_errors
 from ..representation import represent
 from .files import append, replace
-from .vtk import grid_of, point_data, write_vtu
+from .vtk import on_this_rank, point_data, write_vtu
 
 Array = NDArray[Any]
 
@@ -80,15 +79,9 @@ class ParaViewWriter:
         refine: int = 0,
         keep_until: float | None = None,
     ) -> None:
-        if not isinstance(mesh, Mesh):
-            mesh = Mesh.from_skfem(mesh, comm)
-        self.comm = mesh.comm
+        self.comm, self._grid, self.x = on_this_rank(mesh, comm, refine)
         self.path = Path(path).with_suffix(".pvd") if Path(path).suffix == ".pvd" else Path(f"{os.fspath(path)}.pvd")
         self._folder = self.path.with_suffix("")
-        with collective_errors(self.comm):
-            local = None if mesh.local is None or refine == 0 else mesh.local.refined(refine)
-            self._grid = grid_of(mesh.local if local is None else local)
-            self.x = np.zeros((mesh.dim, 0)) if self._grid is None else self._grid.x
         kept: list[tuple[float, str]] = []
         with collective_errors(self.comm):
             if keep_until is not None and self.comm.rank == 0:

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mpi4py import MPI
 from numpy.typing import NDArray
 from skfem.io.meshio import HEX_MAPPING
 
 from ..domain import cells, raw
-from ..domain.mesh import cell_type_of
+from ..domain.mesh import Mesh, cell_type_of
 from ..errors import ParameterError, ShapeError
+from ..parallel.collective import collective_errors
 
 Array = NDArray[Any]
 Fields = Mapping[str, Callable[[Array], Array] | Array]
@@ -58,6 +60,16 @@ class Grid:
     def x(self) -> Array:
         """Points as fields want them, (dim, N)."""
         return np.ascontiguousarray(self.points.T[: self.dim])
+
+
+def on_this_rank(mesh: Any, comm: MPI.Comm | None, refine: int) -> tuple[MPI.Comm, Grid | None, Array]:
+    """Communicator, this rank's cells (None without) and vertices (dim, N) of a mesh refined uniformly; collective."""
+    if not isinstance(mesh, Mesh):
+        mesh = Mesh.from_skfem(mesh, comm)
+    with collective_errors(mesh.comm):
+        local = None if mesh.local is None or refine == 0 else mesh.local.refined(refine)
+        grid = grid_of(mesh.local if local is None else local)
+    return mesh.comm, grid, np.zeros((mesh.dim, 0)) if grid is None else grid.x
 
 
 def grid_of(mesh: Any) -> Grid | None:

@@ -23,6 +23,7 @@ from ..evolution.events import Event
 from ..evolution.state import State
 from ..io.paraview import ParaViewWriter
 from ..io.reporting import progress
+from ..io.vtkhdf import VTKHDFWriter
 from ..parallel.collective import collective_errors
 from ..problem import Problem
 from . import contents, describe, signals
@@ -262,8 +263,15 @@ class Run:
 
     def paraview(self, mesh: Any, name: str = "series", **options: Any) -> ParaViewWriter:
         """A `ParaViewWriter` in the directory that goes on with the series from where this run does; collective."""
-        keep = None if self.state is None else self.state.t
-        return ParaViewWriter(self.directory / name, mesh, self.comm, keep_until=keep, **options)
+        return ParaViewWriter(self.directory / name, mesh, self.comm, keep_until=self._reached, **options)
+
+    def vtkhdf(self, mesh: Any, name: str = "series", **options: Any) -> VTKHDFWriter:
+        """A `VTKHDFWriter` in the directory, one file, that goes on from where this run does; collective."""
+        return VTKHDFWriter(self.directory / name, mesh, self.comm, keep_until=self._reached, **options)
+
+    @property
+    def _reached(self) -> float | None:
+        return None if self.state is None else self.state.t
 
     # -- timing ----------------------------------------------------------------------------------------------
     def _timed(self, steps: Iterator[State]) -> Iterator[State]:

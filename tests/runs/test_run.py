@@ -27,7 +27,8 @@ LIKE = {"controller": df.PI(rtol=1e-5, dt_max=0.02)}
 
 def contents(directory: Path) -> dict[str, bytes]:
     """What two runs must have in common."""
-    kept = [path for name in ("history.csv", "*.pvd", "outputs/*", "series/*") for path in directory.glob(name)]
+    names = ("history.csv", "*.pvd", "*.vtkhdf", "outputs/*", "series/*")
+    kept = [path for name in names for path in directory.glob(name)]
     return {path.relative_to(directory).as_posix(): path.read_bytes() for path in kept}
 
 
