@@ -1,6 +1,8 @@
 # make demo [NP=2]   the main job, demos/rabi.py, serially or on NP ranks
 # make test          all tests, serially and on 2 and 3 ranks
 # make lint          ruff and mypy
+# make docs          the documentation site, in site/
+# make wheel         sdist and wheel, in dist/, tried in a fresh environment without PETSc (wheel-test is the same)
 # make info          what a bug report needs
 # Each does its own set-up first, once; see docs/installation.md.
 
@@ -16,7 +18,7 @@ else
 RUN := $(PYTHON_VENV) -m dfpde mpirun -n $(NP)
 endif
 
-.PHONY: help demo test lint info setup distclean
+.PHONY: help demo test lint docs wheel wheel-test info setup distclean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -33,6 +35,13 @@ lint: $(READY)
 	$(PYTHON_VENV) -m ruff check
 	$(PYTHON_VENV) -m mypy
 
+docs: $(READY)
+	$(PYTHON_VENV) -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	$(PYTHON_VENV) -m mkdocs build --strict
+
+wheel wheel-test:
+	scripts/wheel_test.sh
+
 info: $(READY)
 	$(PYTHON_VENV) -m dfpde info
 
@@ -47,4 +56,4 @@ $(READY): pyproject.toml scripts/setup.sh
 	@echo $(CURDIR) > $@
 
 distclean:
-	rm -rf .venv out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv out site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

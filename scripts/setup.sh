@@ -115,9 +115,11 @@ install_packages() {
     local bound
     bound=$(numpy_bound) || stop "petsc4py is not found from .venv (looked in: ${directories[*]:-$python})."
     printf '%s\n' "$bound" >"$VENV/constraints.txt"
+    # pip in .venv reads this file by itself, so that what users add later keeps this NumPy
+    printf '[install]\nconstraint = %s\n' "$VENV/constraints.txt" >"$VENV/pip.conf"
     say "pip install -e .[$EXTRAS]${bound:+ with $bound, for which this petsc4py was built}"
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --prefer-binary \
-        -c "$VENV/constraints.txt" -e ".[$EXTRAS]" || stop 'pip failed (error above): is PyPI, or a mirror, reachable?'
+        -e ".[$EXTRAS]" || stop 'pip failed (error above): is PyPI, or a mirror, reachable?'
 }
 
 LOG=$(mktemp)
@@ -126,4 +128,4 @@ choose_python
 make_venv
 install_packages
 "$VENV/bin/python" -c "$IMPORTS" || stop 'mpi4py and petsc4py do not import in .venv (error above).'
-say "done in $SECONDS s"
+say "done in $SECONDS s; to work in it:  . .venv/bin/activate"

@@ -50,14 +50,30 @@ def test_info_names_what_a_bug_report_needs():
     [
         ("raise ImportError('libpetsc.so: cannot open shared object file')", "libpetsc.so: cannot open shared object"),
         ("import os; os.abort()", "ended by signal 6"),
-        ("raise ModuleNotFoundError(\"No module named 'petsc4py'\")", "No module named 'petsc4py'"),
     ],
 )
-def test_info_works_without_petsc4py(tmp_path, line, says):
+def test_info_works_where_petsc4py_does_not_import(tmp_path, line, says):
     result = dfpde("info", PYTHONPATH=broken(tmp_path, "petsc4py", line))
     assert result.returncode == 1
     assert "WARNING: petsc4py" in result.stdout and says in result.stdout and "docs/installation.md" in result.stdout
     assert "2 ranks see sizes [2, 2]" in result.stdout, result.stdout  # the rest is still reported
+
+
+def test_petsc4py_that_is_not_there_is_no_fault(monkeypatch):
+    monkeypatch.setattr(environment, "find_spec", lambda name: None)
+    ((_, text),), warnings = environment._petsc({}, {})[0]
+    assert "LSQR" in text and warnings == [] and environment._petsc({}, {})[1]
+
+
+def test_info_says_whether_the_environment_of_set_up_is_in_use(tmp_path, monkeypatch):
+    assert environment._environment((tmp_path,)) == ([], [])
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "pyvenv.cfg").touch()
+    ((_, text),), (warning,) = environment._environment((tmp_path / "elsewhere", tmp_path))
+    assert "not in use" in text and f". {tmp_path}/.venv/bin/activate" in warning
+    monkeypatch.setattr("sys.prefix", str(tmp_path / ".venv"))
+    ((_, text),), warnings = environment._environment((tmp_path,))
+    assert "(in use)" in text and warnings == []
 
 
 def test_info_works_without_mpi4py(tmp_path):

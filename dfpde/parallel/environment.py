@@ -12,6 +12,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from ..errors import MissingDependency
@@ -79,7 +81,8 @@ def inspect(ranks: int = 2) -> Environment:
         ("Python", f"{platform.python_version()} ({sys.executable})"),
         ("system", f"{_system()}, {platform.machine()}, {cores()} core(s)"),
     ]
-    parts = [(machine + listing, _old(installed)), (blas, pools), mpi, start, petsc]
+    places = (Path.cwd(), Path(__file__).resolve().parents[2])
+    parts = [_environment(places), (machine + listing, _old(installed)), (blas, pools), mpi, start, petsc]
     facts = tuple(fact for part, _ in parts for fact in part)
     return Environment(facts, tuple(text for _, warnings in parts for text in warnings), usable and bool(library))
 
@@ -135,7 +138,21 @@ def _launch(ranks: int, library: str) -> Part:
     return facts, [f"{name}: {effect}"]
 
 
+def _environment(places: tuple[Path, ...]) -> Part:
+    """The `.venv` that set-up made in one of the places, and whether this Python is its own."""
+    found = next((place / ".venv" for place in places if (place / ".venv" / "pyvenv.cfg").exists()), None)
+    if found is None:
+        return [], []
+    if Path(sys.prefix).resolve() == found.resolve():
+        return [("environment", f"{found} (in use)")], []
+    return [("environment", f"{found} (not in use)")], [
+        f"{found} is here, but this is the Python of {sys.prefix}\n  Try: . {found}/bin/activate"
+    ]
+
+
 def _petsc(installed: dict[str, str], library: dict[str, Any]) -> tuple[Part, bool]:
+    if find_spec("petsc4py") is None:
+        return ([("PETSc", "not installed: least squares are solved by LSQR in NumPy")], []), True
     found, error = probe(_PETSC)
     if not found:
         return _no_petsc(installed, error), False
@@ -162,9 +179,7 @@ def _petsc(installed: dict[str, str], library: dict[str, Any]) -> tuple[Part, bo
 
 def _no_petsc(installed: dict[str, str], error: str) -> Part:
     numpy = installed.get("numpy", "0")
-    if "petsc4py" not in installed and "No module named 'petsc4py'" in error:
-        state, remedy = "is not installed", "apt-get install python3-petsc4py (Debian, Ubuntu), or"
-    elif int(numpy.split(".")[0]) >= 2 and re.search(r"NumPy 1|_ARRAY_API|multiarray|numpy\.dtype size", error):
+    if int(numpy.split(".")[0]) >= 2 and re.search(r"NumPy 1|_ARRAY_API|multiarray|numpy\.dtype size", error):
         state, remedy = f"was built for NumPy 1 and cannot run with NumPy {numpy}", 'pip install "numpy<2", or'
     else:
         state, remedy = "cannot be imported", "check that it belongs to this Python and this MPI, or"
