@@ -38,6 +38,7 @@ class Differentiable(Protocol):
     def derivative(self, theta: Array, x: Array, alpha: Alpha) -> Array: ...
     def derivatives(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> Array: ...
     def evaluate(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> tuple[Array, Array]: ...
+    def linearize(self, theta: Array, x: Array, alphas: Sequence[Alpha] = ()) -> tuple[Array, Any]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +65,16 @@ class Field(NDArrayOperatorsMixin):
     __hash__ = object.__hash__  # by identity; == compares values, as NumPy does
 
     @classmethod
-    def evaluated(cls, ansatz: Differentiable, theta: Array, x: Array, alphas: Sequence[Alpha]) -> Field:
-        """u with derivatives ∂^alpha u and the tangent, from one pass over the points."""
-        values, tangent = ansatz.evaluate(theta, x, alphas)
+    def evaluated(
+        cls, ansatz: Differentiable, theta: Array, x: Array, alphas: Sequence[Alpha], stored: bool = True
+    ) -> Field:
+        """u with derivatives ∂^alpha u and the tangent (stored, or as an operator), from one pass over the points."""
+        values, tangent = (ansatz.evaluate if stored else ansatz.linearize)(theta, x, alphas)
         return cls(ansatz, theta, x, {**dict(zip(alphas, map(read_only, values), strict=True)), "tangent": tangent})
 
     @property
-    def tangent(self) -> Array | None:
-        """∂u/∂θ, shape (p, *shape, N), if it has been evaluated with the field."""
+    def tangent(self) -> Any:
+        """∂u/∂θ, shape (p, *shape, N) or a `Linearization`, if it has been evaluated with the field."""
         return self._kept.get("tangent")
 
     @property

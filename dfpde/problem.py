@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from . import validation as check
 from .ansatz.base import Alpha, Ansatz
+from .ansatz.linearization import Linearization
 from .calculus import Field
 from .conditions import Condition
 from .domain.quadrature import Quadrature
@@ -48,7 +49,7 @@ STORED_BYTES = 1 << 30
 
 #: Largest tangent stored for an ansatz with products of its own: what stays in a last-level cache.  Beyond it forming
 #: and streaming J costs more than J v and Jᵀ y from the ansatz (`benchmarks/step.py` compares them).
-CACHED_BYTES = 32 << 20
+CACHED_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,10 +210,10 @@ class Problem:
         """u for `system`, with what f asked for at the stage before and the tangent, where one pass is cheaper."""
         x = self.quadrature.x
         alphas = [alpha for asked in self._asked or () for alpha in asked]
-        if not (alphas and self.ansatz.one_pass and stored(self.ansatz, x.shape[1], self.storage)):
+        if not (alphas and self.ansatz.one_pass) or self.ansatz.sparse:
             return Field(self.ansatz, theta, x)
         with TANGENT:
-            return Field.evaluated(self.ansatz, theta, x, alphas)
+            return Field.evaluated(self.ansatz, theta, x, alphas, stored(self.ansatz, x.shape[1], self.storage))
 
     def _rows_of_field(self, known: Field, theta: Array) -> Array:
         return self.weigh(known.value if theta is known.theta else self.ansatz.value(theta, self.quadrature.x))
@@ -240,7 +241,12 @@ def stored(ansatz: Ansatz, points: int, storage: int) -> bool:
 
 
 def field_rows(
-    ansatz: Ansatz, theta: Array, x: Array, root: Array, storage: int = STORED_BYTES, tangent: Array | None = None
+    ansatz: Ansatz,
+    theta: Array,
+    x: Array,
+    root: Array,
+    storage: int = STORED_BYTES,
+    tangent: Array | Linearization | None = None,
 ) -> Rows:
     """√W J(θ) at the local points x, `root` from `root_weights`: sparse, matrix-free or stored; no communication.
 
@@ -248,28 +254,29 @@ def field_rows(
     """
     if ansatz.sparse:
         return SparseRows(ansatz.sparse_tangent(theta, x), root)
-    if stored(ansatz, x.shape[1], storage):
-        line = 0 if ansatz.dim > 1 else 2 if np.dtype(ansatz.dtype).kind == "c" else 1
-        with TANGENT:
-            array = ansatz.tangent(theta, x) if tangent is None else tangent
-        return DenseRows(real_rows(array, 1), root, line)
-    return MatrixFreeRows(_products(ansatz, theta, x), root, x.shape[1], ansatz.size)
+    with TANGENT:
+        if not stored(ansatz, x.shape[1], storage):
+            linear = ansatz.linearize(theta, x)[1] if tangent is None or isinstance(tangent, np.ndarray) else tangent
+            return MatrixFreeRows(_products(ansatz, linear, x.shape[1]), root, x.shape[1], ansatz.size)
+        array = tangent if isinstance(tangent, np.ndarray) else ansatz.tangent(theta, x)
+    line = 0 if ansatz.dim > 1 else 2 if np.dtype(ansatz.dtype).kind == "c" else 1
+    return DenseRows(real_rows(array, 1), root, line)
 
 
-def _products(ansatz: Ansatz, theta: Array, x: Array) -> Products:
-    """The ansatz's tangent at fixed θ as functions of real rows."""
+def _products(ansatz: Ansatz, linear: Linearization, points: int) -> Products:
+    """The ansatz's tangent as functions of real rows."""
     pair = 2 if np.dtype(ansatz.dtype).kind == "c" else 1
-    field_shape = (*ansatz.shape, x.shape[1])
+    field_shape = (*ansatz.shape, points)
 
-    def columns_at(points: slice) -> Array:
-        return real_rows(ansatz.tangent(theta, x[:, points]), 1)
+    def columns_at(part: slice) -> Array:
+        return real_rows(linear.columns(part), 1)
 
     def jvp(v: Array) -> Array:
-        return real_rows(ansatz.jvp(theta, x, v))
+        return real_rows(linear.jvp(v))
 
     def vjp(y: Array) -> Array:
         values = y.view(np.complex128) if pair == 2 else y
-        return ansatz.vjp(theta, x, values.reshape(field_shape))
+        return linear.vjp(values.reshape(field_shape))
 
     if ansatz.matrix_free:
         return Products(columns_at, pair, jvp, vjp)

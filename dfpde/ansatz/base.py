@@ -20,6 +20,7 @@ from ..calculus import Alpha as Alpha
 from ..calculus import gradient_alphas, hessian_alphas, laplacian_alphas
 from ..calculus import multi_index as multi_index
 from ..errors import MissingDerivative, ParameterError, ShapeError
+from .linearization import Linearization, Recomputed
 
 Array = NDArray[Any]
 
@@ -149,6 +150,11 @@ class Ansatz(ABC):
             if any(part in vars(cls) for part in parts):
                 return False
         return False
+
+    def linearize(self, theta: Array, x: Array, alphas: Sequence[Alpha] = ()) -> tuple[Array, Linearization]:
+        """`derivatives`, and J(θ) at x as an operator: for an ansatz that is `matrix_free`."""
+        found = self.derivatives(theta, x, alphas) if alphas else np.empty((0, *self.shape, x.shape[1]))
+        return found, Recomputed(self, theta, x)
 
     # -- products with the tangent; override where they are cheaper than forming it -------------------------
     def jvp(self, theta: Array, x: Array, v: Array) -> Array:

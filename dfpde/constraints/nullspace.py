@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .. import validation as check
 from ..errors import ParameterError
 from ..leastsquares import LSQR, GramCholesky, LeastSquares, Preconditioner, Rows, Solution, Solver
+from ..leastsquares.rows import CHUNK_BYTES
 from ..parallel.collective import collective_errors
 from ..representation import represent
 
@@ -99,8 +100,8 @@ class ProjectedRows(Rows):
     def sweep(self, v: Array, y: Array) -> Array:
         return self.projector.transposed(self.inner.sweep(self.projector.apply(v), y))
 
-    def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
-        return self.inner.chunks(stride, y)
+    def chunks(self, stride: int = 1, y: Array | None = None, size: int = CHUNK_BYTES) -> Iterator[Array]:
+        return self.inner.chunks(stride, y, size)
 
     def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> None:
         self.inner.add_gram(gram, y, stride)

@@ -27,6 +27,7 @@ from ..evolution.explicit import RK4, ExplicitRungeKutta
 from ..evolution.state import State
 from ..functional import Functional
 from ..leastsquares import LeastSquares, Solver, SparseRows, Tangent, default_solver
+from ..leastsquares.rows import CHUNK_BYTES
 from ..model import Model, StageSystem
 from ..parallel.threads import one_thread
 from ..regularization.rule import FIRST_SOLVES, Anchored
@@ -199,8 +200,8 @@ class _Run:
 class _Diagonal(SparseRows):
     """Rows of the regularization: all of them in every sample of rows for a preconditioner."""
 
-    def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
-        return super().chunks(1, y)
+    def chunks(self, stride: int = 1, y: Array | None = None, size: int = CHUNK_BYTES) -> Iterator[Array]:
+        return super().chunks(1, y, size)
 
     def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> None:
         super().add_gram(gram, y)

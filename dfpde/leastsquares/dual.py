@@ -61,9 +61,10 @@ class DualCholesky(Preconditioner):
         NonFiniteError
             NaN or infinity in the tangent (on all ranks; names columns).
         """
-        comm, p = system.comm, system.tangent.columns
+        comm = system.comm
         with collective_errors(comm):
-            local = np.concatenate([np.empty((p + 1, 0)), *self._sample(system)], axis=1)
+            parts = list(self._sample(system))
+            local = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         gathered = [local] if comm.size == 1 else comm.gather(local)
         finite = gathered is None or all(math.isfinite(float(np.sum(part[:-1]))) for part in gathered)
         refuse_unless(finite, system.tangent)
@@ -75,11 +76,11 @@ class DualCholesky(Preconditioner):
         return self.shift(system)
 
     def _sample(self, system: LeastSquares) -> Iterator[Array]:
-        """Chunks (p + 1, few) of this rank's rows, the right-hand side below them."""
+        """This rank's rows (p + 1, few) of each block, the right-hand side below them."""
         start = 0
         for block in system.tangent.blocks:
             rhs = system.rhs[start : start + block.rows]
-            yield from block.chunks(stride(block.rows, self.keep, block.line), rhs)
+            yield block.sample(stride(block.rows, self.keep, block.line), rhs)
             start += block.rows
 
     def shift(self, system: LeastSquares) -> float:

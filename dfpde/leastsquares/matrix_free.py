@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .rows import Rows, pieces, weighted
+from .rows import CHUNK_BYTES, Rows, pieces, weighted
 
 Array = NDArray[Any]
 
@@ -72,9 +72,9 @@ class MatrixFreeRows(Rows):
             total += chunk @ rows.reshape(-1)
         return total
 
-    def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
+    def chunks(self, stride: int = 1, y: Array | None = None, size: int = CHUNK_BYTES) -> Iterator[Array]:
         factor = math.sqrt(stride)
-        for part in pieces(self.points, 8 * self.columns * self._per_point, stride):
+        for part in pieces(self.points, 8 * self.columns * self._per_point, stride, size):
             root = factor * self._select(self.root, part).reshape(-1)
             last = None if y is None else factor * self._select(y, part).reshape(-1)
             yield weighted(self.products.columns_at(part), root, last)

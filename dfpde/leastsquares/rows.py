@@ -8,6 +8,7 @@ that an ansatz returned is used as it is, without a copy.
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
@@ -72,12 +73,17 @@ class Rows(ABC):
         return self.adjoint(y)
 
     @abstractmethod
-    def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
+    def chunks(self, stride: int = 1, y: Array | None = None, size: int = CHUNK_BYTES) -> Iterator[Array]:
         """√W J transposed, by blocks of rows: arrays (p, few), C order, not views of the tangent.
 
         With stride k > 1 every k-th row (or point) only, times √k: a coarser quadrature of the same norm.  With y
-        (rows,) arrays (p + 1, few): below √W J the entries of y, times √k too.
+        (rows,) arrays (p + 1, few): below √W J the entries of y, times √k too.  A block is at most about `size` bytes.
         """
+
+    def sample(self, stride: int, y: Array) -> Array:
+        """`chunks` as one array (p + 1, rows/k), C order."""
+        parts = list(self.chunks(stride, y, sys.maxsize))
+        return parts[0] if len(parts) == 1 else np.concatenate([np.empty((self.columns + 1, 0)), *parts], axis=1)
 
     @abstractmethod
     def dense(self) -> Array:
@@ -119,11 +125,11 @@ def stride(rows: int, keep: float, line: int = 0) -> int:
     return k - 1 + k % 2
 
 
-def pieces(count: int, bytes_each: int, stride: int = 1) -> Iterator[slice]:
-    """Slices of every k-th of `count` rows, `CHUNK_BYTES` at a time."""
-    size = stride * max(8, CHUNK_BYTES // max(1, bytes_each) // 8 * 8)
-    for start in range(stride // 2, count, size):
-        yield slice(start, min(start + size, count), stride)
+def pieces(count: int, bytes_each: int, stride: int = 1, size: int = CHUNK_BYTES) -> Iterator[slice]:
+    """Slices of every k-th of `count` rows, about `size` bytes at a time."""
+    step = stride * max(8, size // max(1, bytes_each) // 8 * 8)
+    for start in range(stride // 2, count, step):
+        yield slice(start, min(start + step, count), stride)
 
 
 def weighted(tangent: Array, root: Array, y: Array | None) -> Array:
@@ -172,9 +178,9 @@ class DenseRows(Rows):
         self._sweep.reverse()  # the next sweep begins with what is still in the cache
         return total
 
-    def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
+    def chunks(self, stride: int = 1, y: Array | None = None, size: int = CHUNK_BYTES) -> Iterator[Array]:
         factor = math.sqrt(stride)
-        for part in pieces(self.rows, 8 * self.columns, stride):
+        for part in pieces(self.rows, 8 * self.columns, stride, size):
             root = factor * self.root[part]
             last = None if y is None else factor * y[part]
             yield weighted(self.tangent[:, part], root, last)
@@ -202,8 +208,8 @@ class SparseRows(Rows):
         product: Array = self.tangent.T @ y
         return product
 
-    def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
-        for part in pieces(self.rows, 8 * self.columns, stride):
+    def chunks(self, stride: int = 1, y: Array | None = None, size: int = CHUNK_BYTES) -> Iterator[Array]:
+        for part in pieces(self.rows, 8 * self.columns, stride, size):
             columns = self.tangent[part].toarray().T
             root = np.full(columns.shape[1], math.sqrt(stride))
             yield weighted(columns, root, None if y is None else root * y[part])
@@ -243,8 +249,8 @@ class MetricRows(Rows):
         product: Array = self.tangent @ (self.root.T @ y)
         return product
 
-    def chunks(self, stride: int = 1, y: Array | None = None) -> Iterator[Array]:
-        for part in pieces(self.rows, 8 * self.columns, stride):
+    def chunks(self, stride: int = 1, y: Array | None = None, size: int = CHUNK_BYTES) -> Iterator[Array]:
+        for part in pieces(self.rows, 8 * self.columns, stride, size):
             columns = (self.root[part] @ self.tangent.T).T
             root = np.full(columns.shape[1], math.sqrt(stride))
             yield weighted(columns, root, None if y is None else root * y[part])

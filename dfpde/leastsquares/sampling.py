@@ -39,7 +39,7 @@ UNKNOWN = 6.0
 
 @dataclass
 class Sampling:
-    """Every 3^level-th row.
+    """Every k-th row, k = 1, √3, 3, 3√3, ... rounded as `stride` does: level 0, 1, ...
 
     Attributes
     ----------
@@ -61,23 +61,21 @@ class Sampling:
         After so many iterations more rows would have been better; collective.
         """
         n, p, ranks = int(max(1.0, tangent.mean_rows)), tangent.columns, tangent.comm.size
-        coarsest = max(0, math.floor(math.log(max(1.0, n * ranks / few(p)), 3)))
-        line = tangent.blocks[0].line if tangent.blocks else 0
-        rows = {i: n / stride(n, n // 3**i, line) for i in range(coarsest + 1)}
-        both = {i: costs(n, m, p, ranks) for i, m in rows.items()}
+        rows = ladder(n, few(p) / ranks, tangent.blocks[0].line if tangent.blocks else 0)
+        both = [costs(n, m, p, ranks) for m in rows]
         level = self.level
         if level is None:
-            level = max(0, math.floor(math.log(max(1.0, n * ranks / (SAMPLE * p)), 3)))
-            while level < coarsest and both[level][0] > FIRST * both[level][1]:
+            level = max([i for i, m in enumerate(rows) if m * ranks >= SAMPLE * p], default=0)
+            while level + 1 < len(rows) and both[level][0] > FIRST * both[level][1]:
                 level += 1
-        self.used = min(level, coarsest)
-        self._costs = {i: both[i] for i in range(self.used - 1, self.used + 2) if i in both}
+        self.used = min(level, len(rows) - 1)
+        self._costs = {i: both[i] for i in range(max(0, self.used - 1), min(self.used + 2, len(rows)))}
         finer, iteration = self.used - 1, self._costs[self.used][1]
         self._patience = math.inf
         if finer >= 0:
             build, each = self._costs[finer]
             self._patience = max(1.0, (build + each * self.seen.get(finer, UNKNOWN)) / iteration)
-        return n // 3**self.used, rows[self.used] * ranks, self._patience
+        return rows[self.used], rows[self.used] * ranks, self._patience
 
     def learn(self, iterations: int) -> None:
         """Told the iterations with the last sample, choose the next one.
@@ -107,6 +105,12 @@ class Sampling:
         level, builds, *pairs = carry or (-1.0, 0.0)
         self.level, self.builds = int(level) if carry else None, int(builds)
         self.seen = {int(i): k for i, k in zip(pairs[::2], pairs[1::2], strict=True)}
+
+
+def ladder(n: int, fewest: float, line: int) -> list[float]:
+    """Rows of the samples of n rows, most first, each about √3 times the next."""
+    steps = range(1 + max(0, math.floor(2 * math.log(max(1.0, n / fewest), 3))))
+    return [n / k for k in sorted({stride(n, n / 3 ** (i / 2), line) for i in steps})]
 
 
 def dual(rows: float, p: int) -> bool:

@@ -155,3 +155,6 @@ class _Series:
 
     def evaluate(self, theta: Array, x: Array, alphas: Sequence[tuple[int, ...]]) -> tuple[Array, Array]:
         raise MissingDerivative("a trigonometric polynomial has no tangent", "value and derivatives only")
+
+    def linearize(self, theta: Array, x: Array, alphas: Sequence[tuple[int, ...]] = ()) -> tuple[Array, Any]:
+        return self.evaluate(theta, x, alphas)

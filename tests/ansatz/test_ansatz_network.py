@@ -143,6 +143,45 @@ def test_products_are_those_of_the_tangent(dim, activation, special):
     assert left == pytest.approx(v @ network.vjp(theta, x, y), rel=1e-11)
 
 
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("dim, activation, special", CASES)
+def test_the_linearization_is_the_tangent(dim, activation, special, kept, monkeypatch):
+    """Its products, its columns at every k-th point of several blocks, and the derivatives beside it."""
+    monkeypatch.setattr("dfpde.ansatz.networks.network.BLOCK", 4)
+    if not kept:
+        monkeypatch.setattr("dfpde.ansatz.networks.network.KEPT_BYTES", 0)
+    network, theta, _ = build(dim, activation, special)
+    rng = np.random.default_rng(1)
+    x = rng.uniform(-1, 1, (dim, 11))
+    tangent, alphas = network.tangent(theta, x), [(0,) * dim, (2,) + (0,) * (dim - 1)]
+    found, linear = network.linearize(theta, x, alphas)
+    np.testing.assert_allclose(found, network.derivatives(theta, x, alphas), rtol=1e-13, atol=1e-13)
+    v, y = rng.normal(size=network.size), rng.normal(size=(*network.shape, 11))
+    np.testing.assert_allclose(linear.jvp(v), np.tensordot(v, tangent, 1), atol=1e-12)
+    np.testing.assert_allclose(linear.vjp(y), tangent.reshape(network.size, -1) @ y.reshape(-1), atol=1e-12)
+    for points in (slice(None), slice(1, 11, 3), slice(2, 9, 5), slice(5, 6)):
+        np.testing.assert_array_equal(linear.columns(points), tangent[..., points])
+
+
+def test_a_subclass_with_products_of_its_own_keeps_them():
+    class Doubled(Network):
+        def tangent(self, theta, x):
+            return 2 * super().tangent(theta, x)
+
+        def jvp(self, theta, x, v):
+            return 2 * super().jvp(theta, x, v)
+
+        def vjp(self, theta, x, y):
+            return 2 * super().vjp(theta, x, y)
+
+    network, x, v = Doubled(1, (3,)), np.linspace(0, 1, 4)[None], np.arange(10.0)
+    theta = network.initial(0)
+    linear = network.linearize(theta, x)[1]
+    np.testing.assert_allclose(linear.jvp(v), v @ network.tangent(theta, x), atol=1e-13)
+    np.testing.assert_allclose(linear.vjp(np.ones(4)), network.tangent(theta, x).sum(axis=1), atol=1e-13)
+    np.testing.assert_allclose(linear.columns(slice(1, 3)), network.tangent(theta, x)[:, 1:3])
+
+
 def test_blocks_agree_with_single_points():
     network = Network(2, (5, 5), outputs=2)
     theta, x = network.initial(0), np.random.default_rng(0).uniform(-1, 1, (2, 5000))

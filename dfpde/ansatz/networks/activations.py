@@ -6,6 +6,7 @@ derivatives of ∂σ/∂c.  All are analytic on the real line: a PDE may differe
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -98,22 +99,18 @@ class Rational(Activation):
         return np.array([0.0218, 0.5, 1.5957, 1.1915, 0.0, math.sqrt(2.383)])
 
     def derivatives(self, z: Array, order: int, c: Array) -> list[Array]:
-        numerator = [sum(c[i] * power for i, power in enumerate(row)) for row in _powers(z, 4, order)]
-        return _quotient(numerator, self._denominator(z, c))
+        numerator = [_horner([math.perm(i, k) * c[i] for i in range(k, 4)], z) for k in range(min(order, 3) + 1)]
+        return _quotient(numerator, self._denominator(z, c), order)
 
     def slopes(self, z: Array, order: int, c: Array) -> list[list[Array]]:
-        denominator, powers = self._denominator(z, c), _powers(z, 4, order)
-        found = [_quotient([row[i] for row in powers], denominator) for i in range(4)]
-        ratio = self.derivatives(z, order, c)
-        linear = c[4] + c[5] * z
-        inner = [[2 * linear, 2 * c[5]], [2 * z * linear, 2 * linear + 2 * c[5] * z, 4 * c[5]]]
-        for change in inner:  # derivatives of ∂Q/∂c₄ and ∂Q/∂c₅
-            product = [
-                -sum(math.comb(k, j) * change[j] * ratio[k - j] for j in range(min(k + 1, len(change))))
-                for k in range(order + 1)
-            ]
-            found.append(_quotient(product, denominator))
-        return found
+        inverse = _quotient([np.ones(1)], self._denominator(z, c), order)
+        found = list(itertools.accumulate(range(3), lambda f, _: _times(z, f), initial=inverse))  # z^i/Q
+        ratio = [sum(c[i] * f[k] for i, f in enumerate(found)) for k in range(order + 1)]
+        both = [
+            -2.0 * sum(math.comb(k, j) * ratio[j] * inverse[k - j] for j in range(k + 1)) for k in range(order + 1)
+        ]
+        by_c4 = [c[4] * f + c[5] * g for f, g in zip(both, _times(z, both), strict=True)]  # −2 (c₄ + c₅ z) σ/Q
+        return [*found, by_c4, _times(z, by_c4)]
 
     def _denominator(self, z: Array, c: Array) -> tuple[Array, Array, Array]:
         """Q = 1 + (c₄ + c₅ z)² and its derivatives."""
@@ -138,8 +135,10 @@ def _polynomials(t: Array, rate: Array, slope: tuple[float, ...], order: int) ->
     return found
 
 
-def _horner(q: Array, t: Array) -> Array:
+def _horner(q: Array | list[float], t: Array) -> Array:
     """Σ q_i t^i."""
+    if len(q) == 1:
+        return np.full_like(t, q[0])
     value: Array = q[-1] * t
     for coefficient in q[-2:0:-1]:
         value += coefficient
@@ -148,26 +147,22 @@ def _horner(q: Array, t: Array) -> Array:
     return value
 
 
-def _powers(z: Array, count: int, order: int) -> list[list[Array]]:
-    """rows[k][i] = k-th derivative of z^i, i < count."""
-    powers = [np.ones_like(z)]
-    for _ in range(1, count):
-        powers.append(powers[-1] * z)
-    return [
-        [math.perm(i, k) * powers[i - k] if k <= i else np.zeros_like(z) for i in range(count)]
-        for k in range(order + 1)
-    ]
+def _times(z: Array, f: list[Array]) -> list[Array]:
+    """Derivatives of z f(z) from those of f."""
+    return [z * f[0], *(z * f[k] + k * f[k - 1] for k in range(1, len(f)))]
 
 
-def _quotient(numerator: list[Array], denominator: tuple[Array, Array, Array]) -> list[Array]:
-    """Derivatives of P/Q from those of P and Q, Q quadratic: r Q = P by Leibniz."""
+def _quotient(numerator: list[Array], denominator: tuple[Array, Array, Array], order: int) -> list[Array]:
+    """Derivatives of P/Q from those of P (zero where the list ends) and Q, Q quadratic: r Q = P by Leibniz."""
     value, first, second = denominator
-    found: list[Array] = []
-    for k, p in enumerate(numerator):
-        rest = p
-        if k > 0:
-            rest = rest - k * first * found[k - 1]
+    inverse = 1.0 / value
+    found = [numerator[0] * inverse]
+    for k in range(1, order + 1):
+        rest = -k * (first * found[k - 1])
         if k > 1:
-            rest = rest - math.comb(k, 2) * second * found[k - 2]
-        found.append(rest / value)
+            rest -= math.comb(k, 2) * second * found[k - 2]
+        if k < len(numerator):
+            rest += numerator[k]
+        rest *= inverse
+        found.append(rest)
     return found

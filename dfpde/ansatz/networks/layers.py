@@ -70,30 +70,26 @@ def plus(left: Jet, right: Jet) -> Jet:
 TILE = 8
 
 
-def outer(out: Array, z: Jet, h: Jet) -> None:
+def outer(out: Array, pairs: Sequence[tuple[Array, Array]]) -> None:
     """out[i, j] = Σ_γ ẑ_γ[i] h_γ[j], written from first to last.
 
     The speed is that of writing, which is best in long runs: ẑ[i] is repeated, so that NumPy sees one long product
     in place of one for each row.
     """
-    pairs = [(z[gamma], h[gamma]) for gamma in z if gamma in h]
-    if not pairs:
-        out[...] = 0.0
-        return
-    left, right = pairs[0]
+    (left, right), *more = pairs
     tile = np.empty((min(TILE, len(right)), out.shape[-1]))
     for i in range(len(out)):
         tile[...] = left[i]
         for j in range(0, len(right), TILE):
             rows = right[j : j + TILE]
             np.multiply(tile[: len(rows)], rows, out=out[i, j : j + TILE])
-        for more_left, more_right in pairs[1:]:
+        for more_left, more_right in more:
             out[i] += more_left[i] * more_right
 
 
 def inner(left: Jet, right: Jet) -> Array | float:
     """Σ_γ Σ_i left_γ[i] right_γ[i], shape (B,)."""
-    total: Array | float = sum((left[gamma] * right[gamma]).sum(axis=0) for gamma in left if gamma in right)
+    total: Array | float = sum(np.einsum("ib,ib->b", left[gamma], right[gamma]) for gamma in left if gamma in right)
     return total
 
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ... import validation as check
 from ...errors import ParameterError
-from ..base import Alpha, Ansatz, Array, multi_index
+from ..base import PARTS, Alpha, Ansatz, Array, multi_index
+from ..linearization import Linearization
 from ..mixtures.exponential import Jet, check_alpha
 from .activations import Activation, Tanh
 from .embedding import PeriodicEmbedding
-from .layers import Layer, below, blocks, compose, inner, outer, plus, pull_back
+from .factors import Factored, Plain, Weights
+from .layers import Layer, below, blocks, compose, inner, plus, pull_back
 
 ORDER = 4  # highest order of derivatives in space (activations give one more)
 # Points of a block.  Its arrays stay in the last-level cache.
 BLOCK = 4096
+# Factors of a tangent that are kept from one product to the next: the rest of a stage takes no more.
+KEPT_BYTES = 256 << 20
 
 
 class Network(Ansatz):
@@ -234,38 +238,63 @@ class Network(Ansatz):
         found = np.empty((len(alphas), self._sizes[-1], x.shape[1]))
         out = np.empty((self.size, self._sizes[-1], x.shape[1]))
         for block in blocks(x.shape[1], BLOCK):
-            top, tape = self._forward(part, x[:, block], below([alpha, *alphas]), below([alpha]))
-            self._outputs(part, top, alphas, found[..., block])
-            for component in range(self._sizes[-1]):
-                start = {alpha: part[f"weights{self.depth}"][component, :, None]}
-                rows = {name: out[part, component, block] for name, (part, _) in self._slices.items()}
-                self._last_rows(rows, component, top.get(alpha, 0.0), float(sum(alpha) == 0))
-                self._rows(rows, part, x[:, block], tape, start)
+            for c, factors in enumerate(self._factors(part, x[:, block], alpha, alphas, found[..., block])):
+                for factor in factors:
+                    factor.fill(out[:, c, block], slice(None))
         shape = (*self.shape, x.shape[1])
         return found.reshape(len(alphas), *shape), out.reshape(self.size, *shape)
 
-    def _last_rows(self, rows: Mapping[str, Array], component: int, h: Array | float, one: float) -> None:
-        """Rows of the output layer: this component's weights multiply h, its bias 1 (or its derivative 0)."""
-        weights, biases, fan_in = rows[f"weights{self.depth}"], rows[f"biases{self.depth}"], self._sizes[-2]
-        weights[...], biases[...] = 0.0, 0.0
-        weights[component * fan_in : (component + 1) * fan_in] = h
-        biases[component] = one
+    def linearize(self, theta: Array, x: Array, alphas: Sequence[Alpha] = ()) -> tuple[Array, Linearization]:
+        if not self._is_latest("linearize", (*PARTS, "evaluate", "jvp", "vjp")):
+            return super().linearize(theta, x, alphas)
+        alphas = [check_alpha(self, alpha) for alpha in alphas]
+        self._check_order(alphas, "the derivative ∂^{} u", "derivative(theta, x, alpha)")
+        part, x, zero = self.unpack(theta), self.check_points(x), multi_index(self.dim)
+        if 8 * x.shape[1] * self._sizes[-1] * (2 + self.activation.size) * sum(self._sizes) > KEPT_BYTES:
+            return super().linearize(theta, x, alphas)[0], self._linear(theta, x)
+        found = np.empty((len(alphas), self._sizes[-1], x.shape[1]))
+        parts = list(blocks(x.shape[1], BLOCK))
+        kept = [(block, self._factors(part, x[:, block], zero, alphas, found[..., block])) for block in parts]
+        shape = (len(alphas), *self.shape, x.shape[1])
+        return found.reshape(shape), Factored(self.size, x.shape[1], self.shape, lambda: kept)
 
-    def _rows(
-        self, rows: Mapping[str, Array], part: Mapping[str, Array], x: Array, tape: list[Layer], start: Jet
-    ) -> None:
-        """Rows of all other parameters."""
-        adjoints, bottom = self._backward(part, tape, start)
+    def _factors(
+        self, part: Mapping[str, Array], x: Array, alpha: Alpha, alphas: Sequence[Alpha], out: Array
+    ) -> list[list[Weights | Plain]]:
+        """The tangent of ∂^alpha u of each component, and out[number] = ∂^β u for β in alphas."""
+        top, tape = self._forward(part, x, below([alpha, *alphas]), below([alpha]))
+        self._outputs(part, top, alphas, out)
+        return [
+            [*self._top(c, top.get(alpha, 0.0), alpha), *self._hidden(part, x, tape, c, alpha)]
+            for c in range(self._sizes[-1])
+        ]
+
+    def _top(self, component: int, h: Array | float, alpha: Alpha) -> Iterator[Plain]:
+        """The output layer: this component's weights multiply ∂^alpha h, its bias 1 (or its derivative 0)."""
+        weights, biases = self._slices[f"weights{self.depth}"][0], self._slices[f"biases{self.depth}"][0]
+        if self._sizes[-1] > 1:
+            yield from (Plain(weights, 0.0), Plain(biases, 0.0))
+        start = weights.start + component * self._sizes[-2]
+        yield Plain(slice(start, start + self._sizes[-2]), h)
+        yield Plain(slice(biases.start + component, biases.start + component + 1), float(sum(alpha) == 0))
+
+    def _hidden(
+        self, part: Mapping[str, Array], x: Array, tape: list[Layer], component: int, alpha: Alpha
+    ) -> Iterator[Weights | Plain]:
+        """All other parameters."""
+        zero = multi_index(self.dim)
+        adjoints, bottom = self._backward(part, tape, {alpha: part[f"weights{self.depth}"][component, :, None]})
         for layer, (z, h) in enumerate(adjoints):
-            weights = rows[f"weights{layer}"]
-            outer(weights.reshape(self._sizes[layer + 1], self._sizes[layer], -1), z, tape[layer].h)
-            rows[f"biases{layer}"][...] = z.get(multi_index(self.dim), 0.0)
-            for number, learned in enumerate(tape[layer].learned):
-                rows["coefficients"][layer * self.activation.size + number] = inner(h, learned)
+            shared = [(z[gamma], tape[layer].h[gamma]) for gamma in z if gamma in tape[layer].h]
+            yield Weights(self._slices[f"weights{layer}"][0], shared)
+            yield Plain(self._slices[f"biases{layer}"][0], z.get(zero, 0.0))
+            if size := self.activation.size:
+                start = self._slices["coefficients"][0].start + layer * size
+                yield Plain(slice(start, start + size), np.stack([inner(h, c) for c in tape[layer].learned]))
         if self.embedding is not None:
             slopes = self.embedding.slopes(x, part["shifts"], list(bottom))
-            shifts = len(part["shifts"])
-            rows["shifts"][...] = sum(bottom[beta][:shifts] * slope for beta, slope in slopes.items())
+            count = len(part["shifts"])
+            yield Plain(self._slices["shifts"][0], sum(bottom[beta][:count] * slope for beta, slope in slopes.items()))
 
     def _backward(self, part: Mapping[str, Array], tape: list[Layer], start: Jet) -> tuple[list[tuple[Jet, Jet]], Jet]:
         """(ẑ, ĥ) of each layer, ĥ the adjoint of its output, and the adjoint of h_0."""
@@ -281,46 +310,16 @@ class Network(Ansatz):
 
     # -- products with the tangent --------------------------------------------------------------------------
     def jvp(self, theta: Array, x: Array, v: Array) -> Array:
-        """J v by one pass forward, shape (*shape, N)."""
-        part, rate, x = self.unpack(theta), self.unpack(v), self.check_points(x)
-        zero = multi_index(self.dim)
-        out = np.empty((self._sizes[-1], x.shape[1]))
-        for block in blocks(x.shape[1], BLOCK):
-            jet, tape = self._forward(part, x[:, block], [zero], [zero])
-            dh = np.zeros((self._sizes[0], 1))
-            if self.embedding is not None:
-                dh = np.zeros((self._sizes[0], jet[zero].shape[1]))
-                slopes = self.embedding.slopes(x[:, block], part["shifts"], [zero])[zero]
-                dh[: len(slopes)] = slopes * rate["shifts"][:, None]
-            for layer, record in enumerate(tape):
-                dz = rate[f"weights{layer}"] @ record.h[zero] + rate[f"biases{layer}"][:, None]
-                dz += part[f"weights{layer}"] @ dh
-                dz *= record.slope[zero]
-                for number, learned in enumerate(record.learned):
-                    dz += rate["coefficients"][layer, number] * learned[zero]
-                dh = dz + dh if self.residual and layer else dz
-            out[:, block] = rate[f"weights{self.depth}"] @ jet[zero] + rate[f"biases{self.depth}"][:, None]
-            out[:, block] += part[f"weights{self.depth}"] @ dh
-        return out.reshape(*self.shape, x.shape[1])
+        return self._linear(theta, x).jvp(self.check_theta(v))
 
     def vjp(self, theta: Array, x: Array, y: Array) -> Array:
-        """Jᵀ y by one pass forward and one back, shape (p,)."""
-        part, x = self.unpack(theta), self.check_points(x)
-        zero = multi_index(self.dim)
-        y = np.asarray(y, float).reshape(self._sizes[-1], x.shape[1])
-        out = np.zeros(self.size)
-        total = self.unpack(out)
-        for block in blocks(x.shape[1], BLOCK):
-            jet, tape = self._forward(part, x[:, block], [zero], [zero])
-            total[f"weights{self.depth}"] += y[:, block] @ jet[zero].T
-            total[f"biases{self.depth}"] += y[:, block].sum(axis=1)
-            adjoints, bottom = self._backward(part, tape, {zero: part[f"weights{self.depth}"].T @ y[:, block]})
-            for layer, (z, h) in enumerate(adjoints):
-                total[f"weights{layer}"] += z[zero] @ tape[layer].h[zero].T
-                total[f"biases{layer}"] += z[zero].sum(axis=1)
-                for number, learned in enumerate(tape[layer].learned):
-                    total["coefficients"][layer, number] += np.vdot(h[zero], learned[zero])
-            if self.embedding is not None:
-                slopes = self.embedding.slopes(x[:, block], part["shifts"], [zero])[zero]
-                total["shifts"] += np.einsum("ik,ik->i", bottom[zero][: len(slopes)], slopes)
-        return out
+        return self._linear(theta, x).vjp(np.asarray(y, float))
+
+    def _linear(self, theta: Array, x: Array) -> Factored:
+        """J, its factors evaluated block by block and not kept."""
+        part, x, zero = self.unpack(theta), self.check_points(x), multi_index(self.dim)
+        none = np.empty((0, self._sizes[-1], 0))
+        return Factored(
+            self.size, x.shape[1], self.shape,
+            lambda: ((block, self._factors(part, x[:, block], zero, [], none)) for block in blocks(x.shape[1], BLOCK)),
+        )  # fmt: skip
