@@ -28,6 +28,7 @@ from skfem.models import laplace, mass
 
 import dfpde as df
 from dfpde import fem
+from dfpde.leastsquares import default_solver
 
 ROOT = Path(__file__).resolve().parent.parent
 MESH = ROOT / "meshes" / "annulus.msh"
@@ -131,7 +132,7 @@ def run(
         states = list(df.evolve(problem, state, until=times[-1], times=times, **how))
         return [(state, signals.steady(nodal(state))[1]) for state in states]
     signals.start(nodal(state))
-    found, solver = [], df.KSP()
+    found, solver = [], default_solver()
     for k in range(round(times[-1] / h)):
         t = k * h
         signal["c"] = lambda s, n, t=t: signals.ahead((s - t) / h)

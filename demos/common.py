@@ -19,7 +19,7 @@ from mpi4py import MPI
 
 import dfpde as df
 from dfpde.diagnostics import ErrorBound
-from dfpde.leastsquares import Dense, LeastSquares, real_rows, root_weights
+from dfpde.leastsquares import Dense, LeastSquares, default_solver, real_rows, root_weights
 
 Array = np.ndarray
 OUT = Path(__file__).resolve().parent.parent / "out"
@@ -178,7 +178,7 @@ def march(
 
 def accepted(problem: df.Problem, state: df.State, times: Array, choices: dict[str, Any]) -> Iterator[df.State]:
     """Every accepted state of a run that hits the times; `df.evolve` with ``times`` yields those at the times only."""
-    choices = {"solver": df.KSP()} | choices
+    choices = {"solver": default_solver()} | choices
     for t in times:
         for following in df.evolve(problem, state, until=t, **choices):
             state = following

@@ -1,6 +1,6 @@
 """Runs the whole gallery and prints one table: asked tolerance, true error, its bound, steps, rejections, seconds.
 
-Certified: the a posteriori bound of the error at the end, for linear problems (``dfpde.diagnostics.ErrorBound``).
+Bound: the a posteriori bound of the error at the end, for linear problems (``dfpde.diagnostics.ErrorBound``).
 
     python demos/gallery.py [--quick] [--rtol 1e-4] [--only burgers kdv] [options of the demos]
 
@@ -52,14 +52,14 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     rtol = rest[rest.index("--rtol") + 1] if "--rtol" in rest else "1e-4"
     results = {name: importlib.import_module(name).main(rest) for name in options.only}
     if MPI.COMM_WORLD.rank == 0:
-        titles = ("problem", "tolerance of a step", "relative L² error", "at the end", "certified", "steps", "rejected",
+        titles = ("problem", "tolerance of a step", "relative L² error", "at the end", "its bound", "steps", "rejected",
                   "seconds")  # fmt: skip
         print(f"\n| {' | '.join(titles)} |\n{'|---' * len(titles)}|")
         for name, result in results.items():
             for label, error, end, bound, steps, rejected in rows(name, result):
                 asked = "fixed steps" if label.endswith(("_inertia", "_tikhonov")) else rtol
-                certified = "" if bound is None else f"{bound:.1e}"
-                print(f"| {label} | {asked} | {error:.1e} | {end:.1e} | {certified} | {steps} | {rejected} |"
+                bounded = "" if bound is None else f"{bound:.1e}"
+                print(f"| {label} | {asked} | {error:.1e} | {end:.1e} | {bounded} | {steps} | {rejected} |"
                       f" {result['seconds']:.1f} |")  # fmt: skip
         print(json.dumps(results, default=float))
     return results

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     comm = MPI.COMM_WORLD
     with df.parallel.run(comm):
         until, limit = (0.3, 2e-2) if options.quick else (0.6, 1e-2)
-        problem = df.Problem(mixture(4), df.Quadrature.periodic((-1, 1), 1024, comm), burgers)
+        problem = df.Problem(mixture(4), df.Quadrature.periodic((-1, 1), 512 if options.quick else 1024, comm), burgers)
         guess = problem.ansatz.pack(amplitudes=np.zeros(4), centers=equispaced(-1, 1, 4), scales=3.0)
         start = df.fit(problem, lambda x: cole_hopf(0, x), guess)
         growing = df.evolution.Growing(lambda ansatz: mixture(ansatz.n + 1), candidates, limit, most=120)

@@ -510,8 +510,10 @@ def test_wrong_values_and_types_give_a_named_error(row, argument):
 
 
 def test_every_public_name_has_its_row():
-    spaces = [df, domain, leastsquares, *(part for name in df.__all__ if inspect.ismodule(part := getattr(df, name)))]
-    parts = [(name, getattr(space, name)) for space in spaces for name in space.__all__]
+    missing = set() if find_spec("petsc4py") else {"KSP"}
+    known = sorted(set(df.__all__) - missing)
+    spaces = [df, domain, leastsquares, *(part for name in known if inspect.ismodule(part := getattr(df, name)))]
+    parts = [(name, getattr(space, name)) for space in spaces for name in set(space.__all__) - missing]
     public = {name for name, part in parts if callable(part) and not inspect.ismodule(part)}
     tried = {row.name.removeprefix("fem.").split(".")[0] for row in ROWS}
     assert public - tried <= {name for names in EXEMPT.values() for name in names.split()}

@@ -38,7 +38,7 @@ BOUNDS = {
     "vlasov": {"error": 0.01},
 }
 # linear problems: runs whose bound must bound the true error at every output time
-CERTIFIED = {"advection": 3, "collapse": 9, "schroedinger": 1, "fokker_planck": 1, "transport": 1, "vlasov": 1}
+BOUNDED = {"advection": 3, "collapse": 9, "schroedinger": 1, "fokker_planck": 1, "transport": 1, "vlasov": 1}
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ def demos(monkeypatch):
 def check(name: str, result: dict) -> None:
     for figure, bound in BOUNDS[name].items():
         assert 0 <= result[figure] < bound, f"{name}: {figure} = {result[figure]:.2e}, bound {bound:g}"
-    certified = [holds for key, holds in result.items() if key.startswith("bound_holds")]
-    assert all(certified) and len(certified) == CERTIFIED.get(name, 0)
+    holding = [holds for key, holds in result.items() if key.startswith("bound_holds")]
+    assert all(holding) and len(holding) == BOUNDED.get(name, 0)
 
 
 @pytest.mark.parametrize("name", BOUNDS)

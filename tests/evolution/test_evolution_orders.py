@@ -105,6 +105,7 @@ def test_output_times_are_hit_exactly(comm):
 
 
 @pytest.mark.mpi
+@pytest.mark.filterwarnings("ignore:.*does not follow:dfpde.errors.DfpdeWarning")  # with 7 columns of 9
 @pytest.mark.parametrize(
     "inertia", [df.Inertia(1e-3, 0.97), df.AutoInertia(), df.regularization.RandomSparse(7, 1e-6)], ids=str
 )

@@ -157,6 +157,7 @@ def test_defect_too_large(comm):
 
 
 @pytest.mark.mpi
+@pytest.mark.filterwarnings("ignore:.*bound of stability:dfpde.errors.DfpdeWarning")
 def test_fixed_steps_stop_at_once(comm):
     error, state = fails(vector_problem(linear(1), lambda t, c: c**2, 1, comm), [1.0], controller=df.Fixed(0.3),
                          integrator=df.RK4, until=9.0)  # fmt: skip

@@ -82,6 +82,7 @@ def test_stays_as_it_is(start):
 
 
 @pytest.mark.mpi
+@pytest.mark.filterwarnings("ignore:.*does not follow:dfpde.errors.DfpdeWarning")  # the run that does not grow
 def test_demo(monkeypatch, shared_tmp_path):
     """The error is at most a tenth of the fixed ansatz's against Cole–Hopf."""
     monkeypatch.syspath_prepend(str(DEMOS))

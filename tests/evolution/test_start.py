@@ -24,7 +24,7 @@ def piecewise(theta, x):
 def first_step(ansatz, rhs, theta, quadrature=None):
     q = df.Quadrature.gauss((-1, 1), 10, 5, COMM) if quadrature is None else quadrature
     run = df.evolve(df.Problem(ansatz, q, rhs), df.State(0.0, theta), until=1e-3, controller=df.Fixed(1e-3),
-                    regularization=df.Tikhonov(1e-3))  # fmt: skip
+                    regularization=df.Tikhonov(1e-3), on_unresolved="ignore")  # fmt: skip
     next(run)
 
 

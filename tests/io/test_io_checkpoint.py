@@ -23,6 +23,7 @@ from dfpde.errors import CheckpointError, ReplicationError
 from dfpde.evolution import Statistics
 from dfpde.io import checkpoint, load, save
 from dfpde.io.files import ABANDONED, remove_leftovers, replace
+from dfpde.leastsquares import default_solver
 from tests.small import linear, vector_problem
 
 SERIAL = MPI.COMM_SELF
@@ -409,7 +410,7 @@ def test_a_resumed_run_is_bitwise_the_uninterrupted_one(comm, shared_tmp_path, n
     problem = advection(comm, 4)
     theta = problem.ansatz.pack(amplitudes=[1, 0.5, 0.3, -0.2], centers=[[0.0], [0.7], [1.1], [-0.4]], scales=1.5)
     rule = df.Inertia(1e-4, 0.97) if rule is None else rule
-    make = df.Dense if name == "Dense" else df.KSP
+    make = df.Dense if name == "Dense" else default_solver
 
     def run(state, solver):
         choices = {"integrator": integrator, "controller": controller, "regularization": rule, "solver": solver}

@@ -88,6 +88,7 @@ except (df.errors.RemoteError, ZeroDivisionError):
 
 def test_an_error_that_is_handled_leaves_nothing_that_hangs_the_exit(mpirun, tmp_path):
     """PETSc's exit handler is collective: what the error held must be freed on all ranks or on none."""
+    pytest.importorskip("petsc4py")
     (tmp_path / "script.py").write_text(GOES_ON.format(CAUGHT))
     result = mpirun(2, tmp_path / "script.py", timeout=100)
     assert result.returncode == 0, result.stderr
