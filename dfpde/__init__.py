@@ -32,6 +32,7 @@ _HOMES = {
 #: Namespaces: ``df.integrators.SDIRK4``.
 _NAMESPACES = {
     "ansatz": "ansatz",
+    "closed_form": "closed_form",
     "constraints": "constraints",
     "diagnostics": "diagnostics",
     "evolution": "evolution",
@@ -39,6 +40,7 @@ _NAMESPACES = {
     "integrators": "evolution.integrators",
     "io": "io",
     "learning": "learning",
+    "measures": "measures",
     "parallel": "parallel",
     "regularization": "regularization",
     "steppers": "steppers",

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
@@ -19,6 +20,7 @@ from .ansatz.base import Ansatz
 from .calculus import Field
 from .conditions import Condition
 from .leastsquares import Rows, Tangent
+from .parallel.collective import collective_errors
 from .representation import represent
 
 Array = NDArray[Any]
@@ -52,6 +54,12 @@ class StageSystem:
     field: Field
 
     __repr__ = represent
+
+    def bend(self, step: Array) -> float:
+        """‖Φ(θ + step) − 2Φ(θ) + Φ(θ − step)‖, infinite or NaN where it overflows; collective."""
+        with collective_errors(self.tangent.comm), np.errstate(over="ignore", invalid="ignore"):
+            bend = self.values(self.theta + step) - 2 * self.values(self.theta) + self.values(self.theta - step)
+        return self.tangent.norm(bend)
 
 
 @dataclass(frozen=True, eq=False)

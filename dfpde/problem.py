@@ -149,6 +149,10 @@ class Problem:
         """The same equation for another ansatz, with the metric of its parameters."""
         return replace(self, ansatz=ansatz, scale=scale)
 
+    def with_quadrature(self, quadrature: Quadrature) -> Problem:
+        """The same equation in the norm of another quadrature."""
+        return replace(self, quadrature=quadrature)
+
     def weigh(self, values: Array) -> Array:
         """Rows √W u of values (*shape, N) at the points: their Euclidean norm over all ranks is ‖u‖_W."""
         rows: Array = self._root * real_rows(values)

@@ -24,12 +24,14 @@ from skfem.helpers import dot, grad
 import dfpde as df
 from dfpde import ansatz as ansatze
 from dfpde import (
+    closed_form,
     domain,
     evolution,
     fem,
     integrators,
     learning,
     leastsquares,
+    measures,
     parallel,
     regularization,
     steppers,
@@ -123,6 +125,48 @@ SOLVERS = objects(df.LSQR)
 SCHEMES = objects(integrators.ExplicitRungeKutta, None)
 STATES = objects(df.State, None, np.ones(3))
 
+OPERATOR = closed_form.Operator((0.0,), (), ([[0.5]],))
+STREAM = {"dim": 2, "first": 0, "count": 4, "seed": 0, "step": 0}
+MEASURE_ROWS = [
+    *(of(draw.__name__, draw, STREAM, dim=COUNT, **dict.fromkeys(("first", "count", "seed", "step"), (*WHOLE, -1)))
+      for draw in (measures.independent, measures.sobol)),
+    of("Draws", measures.Draws, {"n": 4, "seed": 0, "step": 0, "comm": SELF}, n=COUNT, seed=(*WHOLE, -1),
+       step=(*WHOLE, -1), source=FUNCTION),
+    of("Components", measures.Components, {}, widen=POSITIVE),
+    of("FittedGaussian", measures.FittedGaussian, {}, widen=POSITIVE),
+    of("FittedStudent", measures.FittedStudent, {}, widen=POSITIVE, freedom=POSITIVE),
+    of("Uniform", measures.Uniform, {"bounds": [(0.0, 1.0)]}, bounds=(None, 3.0, "x", THING, RAGGED, [(1.0, 0.0)],
+       [(0.0, NAN)], [(0.0, 1.0, 2.0)], (0.0, 1.0))),
+    of("Written", measures.Written, {"map": lambda c, u: u, "q": lambda c, x: x[0]}, map=FUNCTION, q=FUNCTION),
+    of("Blend", measures.Blend, {"parts": [measures.Components()], "shares": [1.0]},
+       parts=(None, 3.0, "x", THING, [3], [], [measures.Components]), shares=(None, 3.0, "x", THING, [0.0], [-1.0],
+       [NAN], [], [1.0, 2.0])),
+    of("Moving", measures.Moving, {"proposal": measures.Components(), "n": 8},
+       proposal=objects(measures.Components, None), n=(*COUNT, 1), seed=(*WHOLE, -1), weight=MAYBE, every=COUNT,
+       source=FUNCTION),
+    of("Moving.start", measures.Moving(measures.Components(), 64).start, {"problem": P, "state": STATE},
+       problem=MODELS, state=STATES),
+    of("Moving.problem", lambda **k: measures.Moving(measures.Components(), 64).problem(**k),
+       {"problem": P, "state": STATE.with_(measure_carry=(np.zeros(1), THETA, np.zeros(1), np.eye(1)))},
+       problem=MODELS, state=(*STATES, STATE)),
+    of("in_turn", lambda adapt=zero: measures.in_turn(adapt), {}, adapt=FUNCTION),
+    of("sampling", measures.sampling, {"quadrature": Q, "values": np.ones(Q.n)},
+       quadrature=objects(df.Quadrature, None), values=("x", None, THING, RAGGED, np.ones(3))),
+    of("Quadrature.samples", df.Quadrature.samples, {"x": np.ones((1, 2)), "density": np.ones(2)},
+       x=("x", None, THING, RAGGED, np.ones(2), np.full((1, 2), NAN)), density=("x", None, THING, RAGGED, np.ones(3),
+       np.zeros(2), -np.ones(2), np.full(2, NAN), np.full(2, INF)), weight=("x", THING, RAGGED, np.ones(3), -np.ones(2),
+       np.full(2, NAN)), comm=COMM, replicated=TRUTH),
+    of("Operator", closed_form.Operator, {"potential": [0.0], "drift": [[1.0]], "diffusion": [[[0.5]]]},
+       **dict.fromkeys(("potential", "drift", "diffusion"), (None, 3.0, "x", THING, [np.ones((1, 1, 1, 1))], ["x"],
+       [NAN], [np.ones((2, 3))]))),
+    of("Operator.ornstein_uhlenbeck", closed_form.Operator.ornstein_uhlenbeck,
+       {"rate": np.eye(2), "source": np.zeros(2), "noise": np.eye(2)}, rate=without(VECTOR, []), source=(*VECTOR[:5],
+       np.ones(3)), noise=VECTOR[:5]),
+    of("Operator.schroedinger", closed_form.Operator.schroedinger, {"potential": [0.0, [0.0]]},
+       potential=(None, 3.0, "x", THING, ["x"], [NAN])),
+    of("ClosedForm", closed_form.ClosedForm, {"ansatz": G, "operator": OPERATOR}, ansatz=ANSATZE, operator=FUNCTION,
+       scale=(*without(VECTOR, []), np.zeros(3)), comm=COMM),
+]  # fmt: skip
 RULE_ROWS = [
     of("Inertia", df.Inertia, {"eps": 1e-3}, eps=POSITIVE, rho=SHARE),
     of("InertiaFromMass", df.InertiaFromMass, {"mass": 1e-8}, mass=(*REAL, -1.0, 0.0), friction=(*REAL, -1.0)),
@@ -465,7 +509,7 @@ MORE_ROWS = [
 ]  # fmt: skip
 ROWS = [
     *RULE_ROWS, *STEP_ROWS, *SOLVER_ROWS, *SPACE_ROWS, *ANSATZ_ROWS, *FEM_ROWS, *TOOLS, *LEARNING_ROWS, *STEPPER_ROWS,
-    *CALCULUS_ROWS, *MORE_ROWS,
+    *CALCULUS_ROWS, *MORE_ROWS, *MEASURE_ROWS,
 ]  # fmt: skip
 CASES = [(row, argument) for row in ROWS for argument in row.wrong]
 
@@ -483,12 +527,14 @@ def outcome(row: Row, argument: str, value: Any) -> str:
 
 #: Public names without a row: why.
 EXEMPT = {
-    "protocols and bases": "Ansatz Controller Integrator Loss Preconditioner Regularization Rows Solver Stepper",
+    "protocols and bases": "Ansatz Controller Integrator Loss Preconditioner Proposal Regularization Rows Solver "
+    "Stepper",
     "results and errors, which users are given": "AnsatzReport Decision DfpdeError Entry EpsilonReport EpsilonWarning "
-    "Sensitivity Solution Spectrum StageContext Statistics Step Velocity Leverage",
+    "Sensitivity Solution Spectrum StageContext Statistics Step Velocity Leverage Sampling SamplingWarning",
     "tables of coefficients": "ImexTableau Splitting Tableau",
     "called in every stage": "anchored collective_errors raise_on_all require_finite same_on_all_ranks multi_index exp "
-    "softplus square block_metric leverage real_rows right_singular root_weights singular_values truncated",
+    "softplus square fisher relative block_metric leverage real_rows right_singular root_weights singular_values "
+    "truncated",
     "parts of a solve, made by the library": "Constrained DenseRows LeastSquares MatrixFreeRows MetricRows Products "
     "Projector SparseRows Tangent default_solver partition_cells",
     "optional packages": "KSP JaxFunction TorchFunction",

@@ -23,10 +23,12 @@ leastsquares
 conditions
 model
 problem
+closed_form
 functional
 steppers
 regularization
 evolution
+measures
 constraints
 fitting
 learning

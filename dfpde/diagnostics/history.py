@@ -33,7 +33,7 @@ Quantity = Functional | Callable[[Model, State], float]
 #: Columns that every history has, before those of the user.
 COLUMNS = (
     "t", "step", "dt", "rhs_norm", "defect", "relative_defect", "error", "eps", "rho", "iterations", "rejected",
-    "resolution", "effective_dimension",
+    "resolution", "effective_dimension", "effective_samples", "sampling_error",
 )  # fmt: skip
 
 COUNTS = ("step", "iterations", "rejected")

@@ -93,17 +93,34 @@ def check_ranks(shares: Sequence[Share]) -> None:
         )
 
 
-def own_block(x: Array, w: Array, normals: Array | None, comm: MPI.Comm) -> tuple[Array, Array, Array | None]:
-    """This rank's contiguous block of points that all ranks hold; collective.
+def own_block(x: Array, w: Array, more: Any, comm: MPI.Comm) -> tuple[Array, Array, Any]:
+    """This rank's contiguous block of points that all ranks hold, of weights and of rows (m, N) or None; collective.
 
     Raises
     ------
     ReplicationError
         They do not hold the same.
     """
-    same_on_all_ranks(comm, x=x, w=w, normals=normals)
+    same_on_all_ranks(comm, x=x, w=w, more=more)
     cuts = blocks(w.size, comm.size)
     mine = slice(cuts[comm.rank], cuts[comm.rank + 1])
     return (
-        np.ascontiguousarray(x[:, mine]), w[mine], None if normals is None else np.ascontiguousarray(normals[:, mine]),
+        np.ascontiguousarray(x[:, mine]), w[mine], None if more is None else np.ascontiguousarray(more[:, mine]),
     )  # fmt: skip
+
+
+def sample_weights(x: Any, density: Any, weight: Any) -> tuple[Array, Array, Array]:
+    """Points (dim, N) that are drawn with density q, ω/q (N,) and q (1, N)."""
+    points, q = frozen("x", x, 2), frozen("density", density, 1)
+    omega = np.ones(q.size) if weight is None else frozen("weight", weight, 1)
+    if not points.shape[1] == q.size == omega.size:
+        raise ShapeError(
+            f"points {points.shape}, density {q.shape}, weight {omega.shape}", "x (dim, N), density and weight (N,)"
+        )
+    if not np.all((q > 0) & (q < np.inf)):
+        bad = np.flatnonzero(~((q > 0) & (q < np.inf)))
+        raise QuadratureError(
+            f"the density is not positive at {bad.size} of {q.size} points, first {bad[:5].tolist()}: {q[bad[0]]:.3g}",
+            "the density that the points were drawn with: a point cannot be where it vanishes",
+        )
+    return points, omega / q, q[None]

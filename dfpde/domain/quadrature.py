@@ -22,7 +22,7 @@ from ..representation import represent
 from . import cells, grids
 from .grids import Bounds
 from .mesh import Mesh, blocks
-from .points import Share, check_local, check_ranks, frozen, own_block
+from .points import Share, check_local, check_ranks, frozen, own_block, sample_weights
 
 Array = NDArray[np.float64]
 
@@ -52,6 +52,10 @@ class Quadrature:
     replicated : bool
         False: each rank brings points of its own.  True: all ranks bring the same points, and each keeps a contiguous
         block of them.
+    density : ndarray, optional
+        Of random points the density q(x_k) that they were drawn with, (N,); see `samples`.
+    rule : object, optional
+        What the points follow, where they move: a checkpoint then belongs to the rule, and not to the points.
 
     Attributes
     ----------
@@ -77,6 +81,8 @@ class Quadrature:
     offset: int = -1
     normals: Array | None = None
     replicated: InitVar[bool] = False
+    density: Array | None = None
+    rule: object = None
     size: int = field(init=False)
     measure: float = field(init=False)
 
@@ -275,6 +281,34 @@ class Quadrature:
         with collective_errors(comm):
             x, w = grids.periodic(bounds, n, comm.rank, comm.size)
         return cls(x, w, comm)
+
+    @classmethod
+    def samples(
+        cls, x: Any, density: Any, comm: MPI.Comm | None = None, *, weight: Any = None, replicated: bool = False
+    ) -> Quadrature:
+        """∫ g ω dx ≈ (1/N) Σ_k g(x_k) ω(x_k)/q(x_k) of points drawn with density q: unbiased where q > 0 if g ω ≠ 0.
+
+        Parameters
+        ----------
+        x : (dim, N) array
+            This rank's points; with `replicated` all points, the same on all ranks.
+        density : (N,) array
+            q(x_k) > 0, normalized: ∫ q dx = 1.
+        weight : (N,) array, optional
+            ω(x_k) ≥ 0; 1 by default, which is L²(dx).
+
+        Raises
+        ------
+        ShapeError, NonFiniteError, QuadratureError
+            On all ranks: sizes that differ, or a density that is not positive where a point is.
+        """
+        comm = communicator(comm)
+        with collective_errors(comm):
+            check.truth("replicated", replicated)
+            points, ratio, q = sample_weights(x, density, weight)
+        if replicated:
+            points, ratio, q = own_block(points, ratio, q, comm)
+        return cls(points, ratio / comm.allreduce(ratio.size), comm, density=q[0])
 
     @classmethod
     def gauss(cls, bounds: Bounds, cells: int | Sequence[int], order: int, comm: MPI.Comm | None = None) -> Quadrature:

@@ -19,7 +19,7 @@ from ..parallel.collective import collective_errors
 from ..parallel.threads import one_thread
 from ..regularization import Regularization, StageContext, Velocity
 from ..representation import represent
-from .run import evolve
+from .run import Adapt, evolve
 from .state import State
 
 Array = NDArray[Any]
@@ -101,8 +101,9 @@ def evolve_growing(
     ----------
     growing : Growing
     problem, state, regularization, **choices
-        As for `evolve` (without ``adapt``).
+        As for `evolve`; ``adapt`` is applied after the ansatz has grown.
     """
+    then: Adapt | None = choices.pop("adapt", None)
     solver, futile = choices.pop("solver", None) or default_solver(), 0.0
     problem, state = growing.grow(problem, state, regularization, solver)
 
@@ -111,6 +112,9 @@ def evolve_growing(
         if state.statistics.defect > max(growing.limit, 2.0 * futile):
             problem, state = growing.grow(now, state, regularization, solver)
             futile = 0.0 if problem is not now else state.statistics.defect  # then not before twice as much is lost
+        changed = None if then is None else then(problem, state)
+        if changed is not None:
+            problem, state = changed
         return problem, state
 
     for now in evolve(problem, state, regularization=regularization, solver=solver, adapt=adapt, **choices):

@@ -107,17 +107,20 @@ def with_conditions(problem: Model, state: State) -> Tangent:
 
 
 def due(step: int, interval: int) -> bool:
-    """Whether to look after this step: at powers of two up to the interval, then at its multiples."""
-    return step % interval == 0 or (step < interval and step & (step - 1) == 0)
+    """Whether to look after this step: at powers of two up to the interval, then at its multiples; 0 is never."""
+    return interval > 0 and (step % interval == 0 or (step < interval and step & (step - 1) == 0))
 
 
 def interval(problem: Model, p: int) -> int:
     """Steps between two looks: `RARELY` times the flops of a look, 2 N p min(N, p), over those of a step.
 
-    A stage takes about 7/3 p³ (a Gram matrix of 2 p rows and its factor) and 60 N p (the tangent and a few sweeps).
+    A stage takes about 7/3 p³ (a Gram matrix of 2 p rows and its factor) and 60 N p (the tangent and a few sweeps).  0
+    where the norm has no points.
     """
     comm, n = problem.comm, float(problem.points.shape[1] * max(1, math.prod(problem.ansatz.shape)))
     n = comm.allreduce(n) if comm.size > 1 else n
+    if n == 0:
+        return 0
     return max(RARELY // 2, math.ceil(RARELY * 2 * n * p * min(n, p) / (STAGES * (7 / 3 * p**3 + 60 * n * p))))
 
 

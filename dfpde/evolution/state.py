@@ -39,6 +39,10 @@ class Statistics:
         Largest statistical leverage of a point, 0 to 1: near 1 a single point decides a direction; NaN where unknown.
     effective_dimension : float
         Σ σ²/(σ² + ε²), the sum of the leverages; NaN where unknown.
+    effective_samples : float
+        (Σ w u²)²/Σ (w u²)², points that carry ‖u‖, where points follow the solution (`dfpde.measures`); else NaN.
+    sampling_error : float
+        Relative standard error of ‖u‖ as these points measure it; NaN where they do not move.
     """
 
     defect: float = math.nan
@@ -51,6 +55,8 @@ class Statistics:
     iterations: int = 0
     resolution: float = math.nan
     effective_dimension: float = math.nan
+    effective_samples: float = math.nan
+    sampling_error: float = math.nan
 
     @property
     def relative_defect(self) -> float:
@@ -92,6 +98,8 @@ class State:
     controller_carry, rule_carry, solver_carry, integrator_carry : tuple of float
         What the step controller (earlier error ratios), the regularization rule, the solver (`LSQR.carry`) and the
         integrator carry to the next step.
+    measure_carry : tuple of arrays
+        What the points of a moving measure were drawn from (`dfpde.measures.Moving`); empty where none moves.
     statistics : Statistics
     """
 
@@ -108,6 +116,7 @@ class State:
     rule_carry: tuple[float, ...] = ()
     solver_carry: tuple[float, ...] = ()
     integrator_carry: tuple[float, ...] = ()
+    measure_carry: tuple[Array, ...] = ()
     statistics: Statistics = Statistics()
 
     def __post_init__(self) -> None:

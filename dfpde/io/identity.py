@@ -14,7 +14,6 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from ..ansatz.base import Ansatz
-from ..domain.quadrature import Quadrature
 from ..model import Model
 from ..parallel.replicated import describe, differences
 
@@ -35,7 +34,10 @@ def identity(problem: Model | None, label: str | None, methods: Mapping[str, Any
     if problem is not None:
         found["texts"] |= describe(into=(Ansatz,), ansatz=problem.ansatz, conditions=tuple(problem.conditions))
         found["scale"] = None if problem.scale is None else problem.scale.tolist()
-        if isinstance(getattr(problem, "quadrature", None), Quadrature | None):  # others move with the solution
+        rule = getattr(getattr(problem, "quadrature", None), "rule", None)
+        if rule is not None:  # the points move with the solution
+            found["texts"] |= describe(measure=rule)
+        else:
             found["points"] = _sums(problem.points, problem.weights, problem.comm)
     return found
 

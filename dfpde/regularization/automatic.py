@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from .. import validation as check
 from ..leastsquares import Solver
 from ..model import StageSystem
-from ..parallel.collective import collective_errors
 from .rule import Regularization, StageContext, Velocity, anchored
 
 Array = NDArray[Any]
@@ -81,10 +80,7 @@ def curvature(system: StageSystem, v: Array, dt: float) -> float:
     size = float(np.linalg.norm(v if system.scale is None else system.scale * v))
     if size == 0.0:
         return 0.0
-    step = dt * v
-    with collective_errors(system.tangent.comm), np.errstate(over="ignore", invalid="ignore"):
-        bend = system.values(system.theta + step) - 2 * system.values(system.theta) + system.values(system.theta - step)
-    kappa = system.tangent.norm(bend) / (dt * size) ** 2
+    kappa = system.bend(dt * v) / (dt * size) ** 2
     return kappa if math.isfinite(kappa) else 0.0
 
 

@@ -1,0 +1,11 @@
+"""Measures that follow the solution: random points drawn from it, renewed between steps, and what they can tell."""
+
+from ..domain.draws import Draws, independent, sobol
+from .moving import Moving, SamplingWarning, fisher, in_turn, relative
+from .proposals import Blend, Components, FittedGaussian, FittedStudent, Proposal, Uniform, Written
+from .quality import Sampling, sampling
+
+__all__ = [
+    "Blend", "Components", "Draws", "FittedGaussian", "FittedStudent", "Moving", "Proposal", "Sampling",
+    "SamplingWarning", "Uniform", "Written", "fisher", "in_turn", "independent", "relative", "sampling", "sobol",
+]  # fmt: skip

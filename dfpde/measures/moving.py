@@ -1,0 +1,248 @@
+"""A measure that follows the solution: points drawn anew from it after accepted steps.
+
+    ⟨v, w⟩ = ∫ v w ω dx ≈ Σ_k w_k v(x_k) w(x_k),   w_k = ω(x_k)/(N q(x_k)),   x_k ~ q
+
+The points are fixed within a step: its order, error estimate and defect mean what they always do, in the norm of that
+step's points.  Norms of different steps differ by the sampling error.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from .. import validation as check
+from ..ansatz.base import Ansatz
+from ..ansatz.mixtures.gaussian import GaussianMixture
+from ..ansatz.mixtures.moments import squared_norm
+from ..calculus import Field
+from ..domain.draws import Draws, Source, sobol
+from ..domain.quadrature import Quadrature
+from ..errors import DfpdeWarning, ParameterError
+from ..evolution.run import Adapt
+from ..evolution.state import State
+from ..model import Model
+from ..parallel.collective import collective_errors
+from ..problem import Problem
+from ..representation import represent
+from .proposals import Cloud, Proposal
+from .quality import Sampling, sampling
+
+Array = NDArray[Any]
+Weight = Callable[[Field, Array], Array]
+
+#: Effective samples for each point below which a word is said: one point in a hundred carries ‖u‖.
+POOR = 0.01
+
+#: Standard errors by which two measurements of the same ‖u‖ may differ, and the least relative difference that counts.
+APART, MATTERS = 6.0, 0.05
+
+
+class SamplingWarning(DfpdeWarning):
+    """Random points that do not see the solution."""
+
+
+def fisher(u: Field, q: Array) -> Array:
+    """ω = 1/|u|: the Fisher metric of densities, for `Moving`; moments that log u contains are kept exactly."""
+    weight: Array = 1.0 / np.maximum(np.abs(u.value), 1e-200)
+    return weight
+
+
+def relative(u: Field, q: Array) -> Array:
+    """ω = 1/q: the Fisher metric of the density that points are drawn from, for `Moving`; u may change its sign."""
+    return 1.0 / q
+
+
+@dataclass(frozen=True)
+@check.takes(
+    proposal=check.having("a proposal: Components(), FittedGaussian(), ...", "points", "density"),
+    n=check.integer(2),
+    seed=check.integer(0),
+    weight=check.optional(check.function),
+    every=check.integer(1),
+    source=check.function,
+)
+class Moving:
+    """Points that follow the solution, as the `adapt` of `evolve`: drawn anew after every accepted step.
+
+    ::
+
+        moving = df.measures.Moving(df.measures.Components(), n=4000, seed=0)
+        problem, start = moving.start(problem, start)
+        for state in df.evolve(problem, start, until=1.0, adapt=moving):
+            now = moving.problem(problem, state)     # the equation at the points of this state
+
+    The same points on any number of ranks.  A run that goes on from a checkpoint takes the same steps, bit for bit:
+    ``evolve(moving.problem(problem, state), state, adapt=moving)``.
+
+    Parameters
+    ----------
+    proposal : Proposal
+        Density q.
+    n : int
+        Points on all ranks; powers of two are best for `sobol`.
+    seed : int
+        Key of the random numbers, with the number of the step.
+    weight : callable or None
+        ω = weight(u, q) at the points; None is ω = 1, the norm of L²(dx).  `fisher`: L²(dx/u); `relative`: L²(dx/q);
+        ``lambda u, q: mu(u.x)``: L²(μ).  u is the solution when the points are drawn.
+    every : int
+        Steps between two draws.
+    source : callable
+        `sobol` or `independent`.
+
+    Raises
+    ------
+    ParameterError, ArgumentTypeError
+        Fewer than two points, a negative seed, no positive number of steps.
+
+    Warns
+    -----
+    SamplingWarning
+        Fewer than one point in a hundred carries ‖u‖; or ‖u‖ at the new points, at those before and, for Gaussian
+        mixtures, in closed form differ by more than their sampling errors explain: a part of u is out of reach.
+    """
+
+    proposal: Proposal
+    n: int
+    seed: int = 0
+    weight: Weight | None = None
+    every: int = 1
+    source: Source = sobol
+
+    __repr__ = represent
+
+    def start(self, problem: Problem, state: State) -> tuple[Problem, State]:
+        """The problem with points drawn from the state; collective.
+
+        Raises
+        ------
+        ParameterError
+            Not a `Problem`: nodes of finite elements do not move.
+        QuadratureError
+            Points where their density vanishes, or a proposal that cannot be fitted.
+        """
+        check.require({"problem": check.model, "state": check.state}, {"problem": problem, "state": state})
+        if not isinstance(problem, Problem):
+            raise ParameterError(f"a {type(problem).__name__} has nodes that do not move", "a Problem")
+        carry = (np.array([float(state.step)]), state.theta, *self._moments(problem, state))
+        moved = problem.with_quadrature(self._drawn(problem.ansatz, carry, problem.comm))
+        found = sampling(_lebesgue(moved.quadrature), moved.field(state).value)
+        before = sampling(_lebesgue(problem.quadrature), problem.field(state).value)
+        if problem.quadrature.density is None:
+            before = replace(before, error=0.0)  # its points are no random ones
+        self._look(problem.ansatz, state, before, found)
+        state = state.counted(effective_samples=found.effective, sampling_error=found.error)
+        return moved, state.with_(measure_carry=carry, at_end=False, solver_carry=())
+
+    def __call__(self, problem: Model, state: State) -> tuple[Model, State] | None:
+        """What `evolve` calls after every accepted step; collective."""
+        due = not state.measure_carry or state.measure_carry[1].size != state.theta.size  # the ansatz has grown
+        if state.step % self.every and not due:
+            return None
+        return self.start(problem, state)  # type: ignore[arg-type]
+
+    def problem(self, problem: Problem, state: State) -> Problem:
+        """The problem at the points that a state was left with; collective.
+
+        Raises
+        ------
+        ParameterError
+            The state is not one of a run with moving points, or of another ansatz.
+        """
+        check.require({"problem": check.model, "state": check.state}, {"problem": problem, "state": state})
+        if len(state.measure_carry) != 4 or state.measure_carry[1].size != problem.ansatz.size:
+            raise ParameterError("the state has no points of this measure", "Moving.start(problem, state)")
+        return problem.with_quadrature(self._drawn(problem.ansatz, state.measure_carry, problem.comm))
+
+    def _drawn(self, ansatz: Ansatz, carry: tuple[Array, ...], comm: MPI.Comm) -> Quadrature:
+        step, theta, mean, covariance = carry
+        cloud, draws = Cloud(ansatz, theta, mean, covariance), Draws(self.n, self.seed, int(step[0]), comm, self.source)
+        with collective_errors(comm):
+            x = self.proposal.points(cloud, draws.uniform(ansatz.dim + 1))
+            q = self.proposal.density(cloud, x)
+            omega = None if self.weight is None else self.weight(Field(ansatz, theta, x), q)
+        return replace(Quadrature.samples(x, q, comm, weight=omega), rule=self, replicated=False)
+
+    def _moments(self, problem: Problem, state: State) -> tuple[Array, Array]:
+        """Mean (dim,) and covariance (dim, dim) of |u|, or |u|², at the present points; NaN where u vanishes."""
+        plain = _lebesgue(problem.quadrature)
+        with collective_errors(problem.comm):
+            u = np.abs(problem.field(state).value.reshape(-1, plain.n)).sum(axis=0)
+            u = u**2 if np.dtype(problem.ansatz.dtype).kind == "c" else u
+        return weighted_moments(plain, u)
+
+    def _look(self, ansatz: Ansatz, state: State, before: Sampling, found: Sampling) -> None:
+        """Say what the points do not see."""
+        where = f"at t = {state.t:.4g}, step {state.step}"
+        if found.effective < POOR * self.n:
+            _say(f"{where} {found.effective:.1f} of {self.n} points carry ‖u‖: its relative error is {found.error:.1e}")
+            return
+        known = [(before.norm, before.error, "at the points before")]
+        if isinstance(ansatz, GaussianMixture):
+            known.insert(0, (math.sqrt(squared_norm(ansatz, state.theta)), 0.0, "in closed form"))
+        for norm, error, where_else in known:
+            allowed = max(APART * math.hypot(found.error, error), MATTERS)  # NaN, too few points: nothing is said
+            if abs(norm - found.norm) > allowed * max(norm, found.norm):
+                new = f"{found.norm:.4g} ± {100 * found.error:.1f} % at the new points"
+                _say(f"{where} ‖u‖ is {new} and {norm:.4g} {where_else}")
+                return
+
+
+def _lebesgue(quadrature: Quadrature) -> Quadrature:
+    """The same points with the weights of ∫ dx."""
+    if quadrature.density is None:
+        return quadrature
+    return Quadrature.samples(quadrature.x, quadrature.density, quadrature.comm)
+
+
+def _say(text: str) -> None:
+    remedy = "more points, a wider proposal, or a Blend with a part that has heavy tails or covers the domain"
+    warnings.warn(f"points that do not see the solution: {text}\n  Try: {remedy}", SamplingWarning, stacklevel=4)
+
+
+def weighted_moments(quadrature: Quadrature, density: Array) -> tuple[Array, Array]:
+    """Mean (dim,) and covariance (dim, dim) of a density (N,) ≥ 0 at the points; NaN where it vanishes; collective.
+
+    Parameters
+    ----------
+    quadrature : Quadrature
+    density : (N,) array
+        Not normalized.
+    """
+    x, dim = quadrature.x, quadrature.dim
+    shift = quadrature.integrate(np.vstack([np.ones(quadrature.n), x]) * density)
+    if not shift[0] > 0:
+        return np.full(dim, np.nan), np.full((dim, dim), np.nan)
+    mean = shift[1:] / shift[0]
+    y = x - mean[:, None]
+    second = quadrature.integrate((y[:, None] * y[None]).reshape(dim * dim, quadrature.n) * density)
+    return mean, (second / shift[0]).reshape(dim, dim)
+
+
+def in_turn(*adapts: Adapt) -> Adapt:
+    """One `adapt` of several, applied one after the other: an ansatz that grows, then points that move.
+
+    Raises
+    ------
+    ArgumentTypeError
+        Something that cannot be called.
+    """
+    for number, adapt in enumerate(adapts):
+        check.function(f"adapts[{number}]", adapt)
+
+    def all_of_them(problem: Model, state: State) -> tuple[Model, State]:
+        for adapt in adapts:
+            changed = adapt(problem, state)
+            if changed is not None:
+                problem, state = changed
+        return problem, state
+
+    return all_of_them

@@ -1,0 +1,147 @@
+"""Integrals in closed form against quadrature, exact solutions, invariants."""
+
+import numpy as np
+import pytest
+from mpi4py import MPI
+
+import dfpde as df
+from dfpde.ansatz.mixtures import moments
+from dfpde.closed_form import ClosedForm, Operator
+from dfpde.closed_form.polynomials import derivatives, evaluate, inner, multiply, shift, symmetric
+from dfpde.errors import ParameterError, ShapeError
+from tests.small import last
+
+SELF = MPI.COMM_SELF
+RNG = np.random.default_rng(1)
+
+
+def polynomials(m, d, degree):
+    return [symmetric(RNG.normal(size=(m,) + (d,) * k), k) for k in range(degree + 1)]
+
+
+def test_gaussian_integrals_of_polynomials_against_gauss_hermite():
+    """E[p q] of degree 4 + 3 in two dimensions, exact with 8 nodes in each direction."""
+    d = 2
+    root = np.array([[0.8, 0.0], [0.3, 0.5]])
+    nodes, weights = np.polynomial.hermite_e.hermegauss(8)
+    y = root @ np.array(np.meshgrid(nodes, nodes)).reshape(2, -1)
+    w = np.outer(weights, weights).ravel() / (2 * np.pi)
+    p, q, sigma = polynomials(3, d, 4), polynomials(2, d, 3), root @ root.T
+    exact = (evaluate(p, y) * w) @ evaluate(q, y).T
+    assert inner(derivatives(p, sigma), derivatives(q, sigma), sigma) == pytest.approx(exact, rel=1e-12)
+    c = np.array([0.4, -1.0])
+    assert evaluate(shift(p, c), y) == pytest.approx(evaluate(p, y + c[:, None]), rel=1e-11)
+    assert evaluate(multiply(p[:3], q[:1] and [part[:1].repeat(3, 0) for part in q]), y) == pytest.approx(
+        evaluate(p[:3], y) * evaluate(q, y)[:1], rel=1e-11
+    )
+
+
+# -- the model against a Problem with points -------------------------------------------------------------------
+CUBIC = np.zeros((2, 2, 2))
+CUBIC[0, 0, 1], CUBIC[1, 1, 1] = 0.3, -0.1
+
+
+def mixture(kind):
+    g = getattr(df.GaussianMixture, kind)(2, 2)
+    scales = g.scales(np.array([[[0.5, 0.1], [0.1, 0.4]], [[0.3, 0.0], [0.0, 0.6]]]))
+    return g, g.pack(amplitudes=[1.0, -0.6], centers=[[0.3, 0.1], [-0.5, 0.7]], scales=scales)
+
+
+def packets(width=None):
+    g = df.WavePackets(2, 2, width)
+    own = np.array([[[0.3 + 1.1j, 0.1 + 0.2j], [0.1 + 0.2j, 0.9j]], [[1.3j, 0.0], [0.0, -0.2 + 0.8j]]])
+    blocks = {"centers": [[0.3, 0.1], [-0.5, 0.4]], "momenta": [[0.5, -0.7], [0.2, 0.3]]}
+    return g, g.pack(**blocks, zeta=[[0.1, 0.2], [-0.4, 0.0]], **({} if width is not None else g.widths(own)))
+
+
+SYMMETRIC = np.array([[0.3, 0.1], [0.1, 0.2]])
+REAL = Operator((0.2, [0.1, -0.3], SYMMETRIC), ([0.5, 0.2], RNG.normal(size=(2, 2))), (SYMMETRIC, 0.1 * CUBIC))
+COMPLEX = Operator.schroedinger((0.0, np.zeros(2), 0.5 * np.eye(2), CUBIC))
+CASES = {
+    "isotropic": (*mixture("isotropic"), REAL),
+    "diagonal": (*mixture("diagonal"), REAL),
+    "full": (*mixture("full"), REAL),
+    "thawed": (*packets(), COMPLEX),
+    "frozen": (*packets(np.array([[1.0j, 0.2], [0.2, 0.8j]])), COMPLEX),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gram_matrix_rhs_and_curvature_against_quadrature(name):
+    ansatz, theta, operator = CASES[name]
+    points = df.Problem(ansatz, df.Quadrature.gauss([(-7.0, 7.0)] * 2, 16, 21, SELF), operator)
+    exact, found = points.system(0.0, theta), ClosedForm(ansatz, operator).system(0.0, theta)
+    a, b = exact.tangent.blocks[0].dense(), found.tangent.blocks[0].dense()
+    size = np.abs(a.T @ a).max()
+    assert b.T @ b == pytest.approx(a.T @ a, abs=1e-10 * size)
+    assert b.T @ found.rhs == pytest.approx(a.T @ exact.rhs, abs=1e-10 * size)
+    assert found.rhs @ found.rhs == pytest.approx(exact.rhs @ exact.rhs, rel=1e-10)
+    model = ClosedForm(ansatz, operator)
+    assert model.norm(theta) == pytest.approx(points.norm(theta), rel=1e-10)
+    u = points.field(theta)
+    energy = np.sum(points.weights * u.value.conj() * operator(0.0, u.x, u))
+    assert model.inner(theta, operator) == pytest.approx(energy, rel=1e-9)
+    v = np.random.default_rng(0).normal(size=theta.size)
+    assert found.bend(v) == pytest.approx(exact.bend(1e-4 * v) / 1e-8, rel=1e-5)
+
+
+def test_gaussians_in_ten_dimensions_follow_ornstein_uhlenbeck():
+    """Mean and covariance obey closed equations: m' = c − A m, C' = −A C − C Aᵀ + 2 D."""
+    d = 10
+    rate = np.eye(d) + 0.3 * RNG.normal(size=(d, d)) / np.sqrt(d)
+    source, noise, mean = RNG.normal(size=d), 0.02 * np.eye(d), np.linspace(0.9, 3.0, d)
+    g = df.GaussianMixture.full(d, 1)
+    model = ClosedForm(g, Operator.ornstein_uhlenbeck(rate, source, noise))
+    start = df.State(0.0, g.pack(amplitudes=1.0, centers=[mean], scales=g.scales(0.1 * np.eye(d))))
+    end = last(df.evolve(model, start, until=0.5, controller=df.PI(rtol=1e-8)))
+    from scipy.linalg import expm
+
+    e = expm(-0.5 * rate)
+    steady = np.linalg.solve(rate, source)
+    eye = np.eye(d)
+    limit = np.linalg.solve(np.kron(rate, eye) + np.kron(eye, rate), 2 * noise.ravel()).reshape(d, d)
+    covariance = limit + e @ (0.1 * eye - limit) @ e.T
+    assert moments.mean(g, end.theta) == pytest.approx(steady + e @ (mean - steady), abs=1e-6)
+    assert moments.covariance(g, end.theta) == pytest.approx(covariance, abs=1e-7)
+    assert moments.mass(g, end.theta) == pytest.approx(moments.mass(g, start.theta), rel=1e-6)
+
+
+def test_a_wave_packet_in_a_harmonic_potential_comes_back():
+    """After one period the coherent state is where it was; norm and energy are kept."""
+    d = 6
+    g = df.WavePackets(d, 1)
+    model = ClosedForm(g, Operator.schroedinger((0.0, np.zeros(d), 0.5 * np.eye(d))))
+    start = df.State(0.0, g.pack(centers=np.ones((1, d)), momenta=0.0, zeta=[[0.0, 0.25 * d * np.log(np.pi)]],
+                                 **g.widths(1j * np.eye(d))))  # fmt: skip
+    end = last(df.evolve(model, start, until=2 * np.pi, controller=df.PI(rtol=1e-8)))
+    part = g.unpack(end.theta)
+    assert part["centers"] == pytest.approx(np.ones((1, d)), abs=1e-6)
+    assert part["momenta"] == pytest.approx(np.zeros((1, d)), abs=1e-6)
+    hamiltonian = Operator((0.0, np.zeros(d), 0.5 * np.eye(d)), (), (-0.5 * np.eye(d),))
+    energy = [model.inner(state.theta, hamiltonian).real for state in (start, end)]
+    assert energy[0] == pytest.approx(d, rel=1e-12) and energy[1] == pytest.approx(energy[0], rel=1e-7)
+    assert model.norm(end) == pytest.approx(1.0, rel=1e-8)
+
+
+@pytest.mark.mpi
+def test_ranks_agree_with_one_process(comm):
+    ansatz, theta, operator = CASES["full"]
+
+    def run(comm):
+        model = ClosedForm(ansatz, operator, comm=comm)
+        return last(df.evolve(model, df.State(0.0, theta), until=0.1, regularization=df.Inertia(1e-4),
+                              controller=df.Fixed(0.02), solver=df.LSQR()))  # fmt: skip
+
+    assert run(comm).theta == pytest.approx(run(SELF).theta, rel=1e-9)
+
+
+def test_refusals():
+    g, theta = mixture("full")
+    with pytest.raises(ParameterError, match="no integrals in closed form"):
+        ClosedForm(df.Network(2, (4,)), REAL).tangent(np.zeros(17))
+    with pytest.raises(ShapeError, match="complex operator"):
+        ClosedForm(g, COMPLEX).system(0.0, theta)
+    with pytest.raises(ShapeError, match=r"drift\[1\]"):
+        Operator((), ([1.0, 0.0], [1.0, 0.0]))
+    with pytest.raises(ParameterError, match="not integrable"):
+        ClosedForm(g, REAL).tangent(g.pack(amplitudes=1.0, centers=0.0, scales=0.0))
