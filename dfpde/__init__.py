@@ -8,7 +8,7 @@ Names are imported when they are first used (PEP 562), so that ``python -m dfpde
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: Module or package -> the public names that come from it.
 _HOMES = {

@@ -24,7 +24,7 @@ try() { # python
     local python=$work/env/bin/python
     rm -rf "$work/env"
     "$1" -m venv "$work/env"
-    "$work/env/bin/pip" install --quiet --disable-pip-version-check "$wheel[mpi,plot]"
+    "$work/env/bin/pip" install --quiet --disable-pip-version-check "${wheel}[mpi,plot]"
     mkdir -p "$work/here"
     cd "$work/here"
     "$python" -c 'import sys, numpy, scipy, dfpde; print("[wheel] Python", sys.version.split()[0], "NumPy", numpy.__version__, "SciPy",
@@ -51,6 +51,7 @@ build "${pythons[0]}"
 wheel=$(find dist -name '*.whl' -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2)
 wheel=$root/$wheel
 cp cases/burgers.toml "$work/here"
+# shellcheck disable=SC2016
 sed -n '/^```python$/,/^```$/p' README.md | sed '1d; /^```$/,$d' >"$work/here/first.py"
 for python in "${pythons[@]}"; do try "$python"; done
 say "all of it ran; $(basename "$wheel") and the sdist are in dist/"

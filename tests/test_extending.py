@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-TEXT = (ROOT / "docs" / "extending.md").read_text()
+from scripts.pages import ROOT, blocks
+
+PAGE = ROOT / "docs" / "extending.md"
+TEXT = PAGE.read_text()
 
 
 def test_the_five_tasks():
     namespace = {}
-    for number, block in enumerate(re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)):
-        exec(compile(block, f"docs/extending.md, block {number}", "exec"), namespace)
+    for block in blocks(PAGE):
+        exec(compile(block.code, str(block), "exec"), namespace)
     assert not namespace["report"].failed
     tasks = re.findall(r"^## (.*)$", TEXT, re.MULTILINE)
     assert [task.split()[-1] for task in tasks] == ["ansatz", "rule", "preconditioner", "format", "rule"]
