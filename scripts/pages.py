@@ -72,11 +72,19 @@ def public_names() -> dict[str, object]:
     """Dotted name -> object: the flat names, the namespaces and what is in them."""
     found: dict[str, object] = {}
     for name in df.__all__:
-        thing = getattr(df, name, None)
+        thing = _of(df, name)
         found[name] = thing
         if isinstance(thing, ModuleType):
-            found |= {f"{name}.{inner}": getattr(thing, inner, None) for inner in thing.__all__}
+            found |= {f"{name}.{inner}": _of(thing, inner) for inner in thing.__all__}
     return found
+
+
+def _of(module: ModuleType, name: str) -> object:
+    """The object of a name; where an optional package is missing, the name in its place."""
+    try:
+        return getattr(module, name)
+    except df.DfpdeError:
+        return name
 
 
 def mentioned(code: str) -> set[str]:

@@ -39,6 +39,7 @@ def place(tmp_path, monkeypatch):
 def available(block: Block) -> bool:
     """Whether the optional packages that a block imports are installed."""
     named = set(re.findall(r"^\s*(?:import|from) (\w+)", block.code, re.MULTILINE)) & set(OPTIONAL)
+    named |= {"petsc4py"} if "df.KSP" in block.code else set()
     return all(importlib.util.find_spec(name) for name in named)
 
 
