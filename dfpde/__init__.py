@@ -6,6 +6,7 @@ Names are imported when they are first used (PEP 562), so that ``python -m dfpde
 """
 
 import importlib
+import os
 from typing import Any
 
 __version__ = "0.2.0"
@@ -63,3 +64,8 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*__all__, "__doc__", "__version__"]
+
+
+# several ranks: from here on one that fails ends the job, also before its first collective call
+if any(os.environ.get(name, "1").strip() not in ("", "0", "1") for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")):
+    importlib.import_module(".parallel.communicator", __name__)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from . import validation as check
 from .ansatz.base import Ansatz
 from .domain.subset import representative_points
 from .errors import DfpdeWarning, ParameterError, ShapeError
+from .evolution.resolution import ResolutionWarning, describe, looked_at, of_equation, unresolved
 from .evolution.state import State, Statistics
 from .leastsquares import Dense, DenseRows, LeastSquares, Solver, Tangent, default_solver
 from .model import Model
@@ -47,6 +48,8 @@ RIDGE = 1e-2
 SAMPLE = 4096
 #: Relative misfit from which on a fit is called bad.
 BAD = 0.1
+#: ε, in the metric D, of the directions that the points are asked to resolve.
+INFORMED = 1e-3
 #: Relative misfit below which there is rounding only.
 ROUNDING = 1e-15
 
@@ -145,6 +148,9 @@ def fit(
     -----
     DfpdeWarning
         The best misfit is above a tenth of ‖u₀‖.
+    ResolutionWarning
+        The points do not resolve the ansatz that was found (`dfpde.evolution.resolution`): it may be anything between
+        them, whatever the misfit.
 
     Raises
     ------
@@ -177,7 +183,7 @@ def fit(
     if relative > BAD:
         _warn(problem, relative, best, len(guesses))
     return Fitted(
-        t=t, theta=best.theta, statistics=Statistics(error=best.misfit), misfit=best.misfit, relative_misfit=relative,
+        t=t, theta=best.theta, statistics=_looked_at(problem, best), misfit=best.misfit, relative_misfit=relative,
         iterations=best.iterations, reason=best.reason,
     )  # fmt: skip
 
@@ -236,6 +242,19 @@ def _warn(problem: Model, relative: float, best: _End, count: int) -> None:
         DfpdeWarning,
         stacklevel=4,
     )
+
+
+def _looked_at(problem: Model, best: _End) -> Statistics:
+    """Misfit and leverages of the field that was found, with a word where the points do not resolve it; collective."""
+    found = Statistics(error=best.misfit)
+    if not looked_at(problem):
+        return found
+    tangent = problem.tangent(best.theta)
+    leverages = of_equation(tangent, INFORMED, _metric(tangent))
+    if unresolved(leverages, tangent):
+        what, remedy = describe(problem.ansatz, tangent, leverages, "after the fit")
+        warnings.warn(f"{what}\n  Try: {remedy}", ResolutionWarning, stacklevel=4)
+    return replace(found, resolution=leverages.largest, effective_dimension=leverages.total)
 
 
 # -- linear start --------------------------------------------------------------------------------------------

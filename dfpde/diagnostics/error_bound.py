@@ -1,13 +1,20 @@
 """Error bound: a bound of the true error, accumulated along a run.
 
-For any curve θ̃(t), with R(t) = ‖J θ̃' − f(t, Φ(θ̃))‖ and ℓ the one-sided Lipschitz constant of f,
+For any curve of fields ũ(t), with R(t) = ‖∂_t ũ − f(t, ũ)‖ and ℓ the one-sided Lipschitz constant of f,
 ⟨f(u) − f(v), u − v⟩ ≤ ℓ ‖u − v‖²,
 
-    ‖u − Φ(θ̃)‖(t) ≤ e^{ℓt} ‖u₀ − Φ(θ̃₀)‖ + ∫₀ᵗ e^{ℓ(t−s)} R(s) ds.
+    ‖u − ũ‖(t) ≤ e^{ℓt} ‖u₀ − ũ(0)‖ + ∫₀ᵗ e^{ℓ(t−s)} R(s) ds.
 
-The curve through the computed states is the cubic Hermite interpolant of θ with their velocities, so R contains the
-defect of the tangent space, the regularization and the error of the time steps alike (its own contribution is O(h³)).
-The bound is exact up to the quadratures: of the norm, and of the integral over each step (Gauss, three points).
+The curve of a step is the cubic in t through the fields Φ(θ̃) at four Lobatto points, θ̃ the cubic Hermite interpolant
+of θ with the velocities of the states: R contains the defect of the tangent space, the regularization and the error of
+the time steps alike (its own contribution is O(h³)).  As a polynomial in t the curve cannot hide what the parameters do
+between the points, a unit that flips for example: for linear f without explicit t, R² is a polynomial of degree 6, and
+
+    ∫ e^{ℓ(h−s)} R ds ≤ (∫ e^{ℓ(h−s)} ds · ∫ e^{ℓ(h−s)} R² ds)^½
+
+leaves nothing to be estimated.  The last integral is found by Kronrod's rule of seven points; its difference from
+Gauss's rule of three is added, which covers other f as far as that difference is an estimate.  What remains is the
+quadrature in space: the bound is refused where it does not resolve the tangent (`dfpde.evolution.resolution`).
 Lasser & Lubich, Acta Numerica 29 (2020), for the idea; the discrete form is derived here.
 """
 
@@ -22,19 +29,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import validation as check
-from ..errors import ParameterError
+from ..errors import NonFiniteError, ParameterError, ResolutionError
 from ..evolution.linearize import linearized, pointwise
+from ..evolution.resolution import DECIDES, require_resolved
 from ..evolution.state import State
 from ..leastsquares import real_rows, root_weights
 from ..model import Model
 from ..parallel.collective import collective_errors, norm
 from ..representation import represent
+from .interpolant import Interpolant, lagrange
 
 Array = NDArray[Any]
 
-#: Gauss nodes and weights on [0, 1], exact to degree 5.
-NODES = (0.5 - math.sqrt(0.15), 0.5, 0.5 + math.sqrt(0.15))
-WEIGHTS = (5 / 18, 8 / 18, 5 / 18)
+#: Lobatto points of [0, 1], where the curve of a step meets fields of the ansatz.
+LOBATTO = (0.0, 0.5 - math.sqrt(0.05), 0.5 + math.sqrt(0.05), 1.0)
+
+#: Kronrod's nodes on [0, 1], their weights, and those of Gauss's rule of three points among them (0: not one of them).
+_HALF = np.array([0.960491268708020283, 0.774596669241483377, 0.434243749346802559])
+NODES = 0.5 + 0.5 * np.concatenate([-_HALF, [0.0], _HALF[::-1]])
+_KRONROD = np.array([0.104656226026467265, 0.268488089868333440, 0.401397414775962222])
+KRONROD = 0.5 * np.concatenate([_KRONROD, [0.450916538658474142], _KRONROD[::-1]])
+GAUSS = np.array([0.0, 5 / 18, 0.0, 8 / 18, 0.0, 5 / 18, 0.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +73,12 @@ class ErrorBound:
         ℓ in 1/time, or (t, state) -> ℓ valid over the step that ends there; 0 for transport with divergence-free
         velocity, Schrödinger equations and diffusion with suitable boundary values.  `growth_rate` estimates it.
     residual : float
-        Mean of R over the last step.
+        Root mean square of R over the last step.
+
+    Notes
+    -----
+    The norm is that of `problem`, which may be the same equation on more points than the run has: then the bound holds
+    on these.  f must depend on u as a function, by its values and derivatives: the curve between the states has no θ.
 
     Examples
     --------
@@ -87,39 +107,54 @@ class ErrorBound:
         ------
         ParameterError
             The state is not later than the last one.
+        ResolutionError
+            The points of `problem` do not resolve the tangent at the state.
+        NonFiniteError
+            The residual is not finite.
         """
         dt = state.t - self.state.t
         if not dt > 0:
             raise ParameterError(
                 f"a state at t = {state.t} after one at t = {self.state.t}", "every accepted state in turn"
             )
+        require_resolved(self.problem, state)
         rate = self.rate(state.t, state) if callable(self.rate) else self.rate
-        bound, mean = math.exp(rate * dt) * self.bound, 0.0
-        for node, weight in zip(NODES, WEIGHTS, strict=True):
-            residual = self._residual(state, node, dt)
-            mean += weight * residual
-            bound += dt * weight * math.exp(rate * dt * (1 - node)) * residual
-        return replace(self, state=state, bound=bound, residual=mean)
+        squares = self._squared_residuals(state, dt)
+        growth = np.exp(rate * dt * (1 - NODES)) * dt
+        kronrod, gauss = float(KRONROD @ (growth * squares)), float(GAUSS @ (growth * squares))
+        length = dt * (math.expm1(rate * dt) / (rate * dt) if rate != 0 else 1.0)  # ∫ e^{ℓ(h−s)} ds
+        bound = math.exp(rate * dt) * self.bound + math.sqrt(length * (kronrod + abs(kronrod - gauss)))
+        return replace(self, state=state, bound=bound, residual=math.sqrt(float(KRONROD @ squares)))
 
-    def _residual(self, end: State, s: float, dt: float) -> float:
-        """R at t + s dt."""
-        theta, velocity = hermite(self.state, end, s, dt)
+    def _squared_residuals(self, end: State, dt: float) -> Array:
+        """R² at the nodes of Kronrod's rule."""
         model = self.problem
-        u = model.field(theta)
-        f = model.time_derivative(self.state.t + s * dt, u)
-        with collective_errors(model.comm):
-            rows = model.weigh(model.ansatz.jvp(theta, u.x, velocity) - f)
-        return norm(rows, model.comm)
+        fields = [model.field(hermite(self.state, end, s, dt)) for s in LOBATTO]
+        squares = np.zeros(NODES.size)
+        for k, s in enumerate(NODES):
+            weights, rates = lagrange(LOBATTO, float(s))
+            with collective_errors(model.comm):
+                derivative = Interpolant(fields, rates / dt).combined(lambda u: u.value)
+            f = model.time_derivative(self.state.t + float(s) * dt, Interpolant(fields, weights).field())
+            squares[k] = norm(model.weigh(derivative - f), model.comm) ** 2
+        if not np.all(np.isfinite(squares)):
+            error = NonFiniteError(
+                f"the residual between t = {self.state.t:g} and {end.t:g} is not finite",
+                "an f that depends on u by its values and derivatives, not on u.theta; a smaller step",
+            )
+            error.collective = True
+            raise error
+        return squares
 
 
-def hermite(start: State, end: State, s: float, dt: float) -> tuple[Array, Array]:
-    """θ and θ̇ at t + s dt on the cubic through both states; quadratic where the first velocity is unknown."""
+def hermite(start: State, end: State, s: float, dt: float) -> Array:
+    """θ at t + s dt on the cubic through both states; quadratic where the first velocity is unknown."""
     change = end.theta - start.theta
     after = np.asarray(end.velocity) * dt if end.velocity is not None else change
     before = np.asarray(start.velocity) * dt if start.velocity is not None else 2 * change - after
     a, b = before + after - 2 * change, 3 * change - 2 * before - after
-    theta = start.theta + s * (before + s * (b + s * a))
-    return theta, (before + s * (2 * b + 3 * s * a)) / dt
+    theta: Array = start.theta + s * (before + s * (b + s * a))
+    return theta
 
 
 @check.takes(model=check.model, state=check.state, rcond=check.real(above=0, below=1))
@@ -172,7 +207,21 @@ class FieldStepBound:
     rate: float = 0.0
 
     def after(self, state: State) -> FieldStepBound:
-        """The bound at the time of the next accepted state of a `FieldStep`."""
+        """The bound at the time of the next accepted state of a `FieldStep`.
+
+        Raises
+        ------
+        ResolutionError
+            A point of the run's quadrature decides a direction alone: the misfit says nothing between the points.
+        """
         last = state.statistics
+        if last.resolution > DECIDES:
+            error = ResolutionError(
+                f"no bound at t = {state.t:.4g}: the largest leverage of a point is {last.resolution:.3f}",
+                "more points or a higher order of the quadrature",
+                state,
+            )
+            error.collective = True
+            raise error
         grown = math.exp(self.rate * last.dt) * self.value
         return replace(self, value=grown + last.error + last.defect * last.dt)

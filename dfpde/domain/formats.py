@@ -6,6 +6,7 @@
 | MED | families of cells |
 | Medit, Nastran, TetGen, Netgen, UGRID, AVS-UCD, `gmsh:physical` in .vtu and .xdmf | a number for each cell |
 | other integers of cells, sets of nodes | said to be there |
+| SU2 | markers of facets; groups of cells have no names there, which is said |
 | XDMF's sets and further grids | refused |
 """
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import MeshError
 from .blocks import Block, Group, MeshFile
 
 TYPES = {  # of VTK
@@ -17,14 +18,26 @@ TYPES = {  # of VTK
 }  # fmt: skip
 
 
+#: Said of every file: what a mesh generator called groups of cells is lost when it writes this format.
+NAMELESS = "groups of cells, for which SU2's format has no names (gmsh's .msh and MED's .med keep them)"
+
+
 def read(path: Path) -> MeshFile:
-    """Read a .su2 file: cells, and each marker as a group of facets."""
+    """Read a .su2 file: cells, and each marker as a group of facets.
+
+    Raises
+    ------
+    MeshError
+        Several zones.
+    """
     lines = iter([line for text in path.read_text().splitlines() if (line := text.split("%")[0].strip())])
     points: NDArray[Any] = np.zeros((0, 0))
     blocks: list[Block] = []
     dim, marker, markers = 0, "", 0
     for line in lines:
         key, _, value = (part.strip() for part in line.partition("="))
+        if key == "NZONE" and int(value) > 1:
+            raise MeshError(f"{path}: {int(value)} zones, each a mesh of its own", "write one file for each zone")
         if key == "NDIME":
             dim = int(value)
         elif key == "NPOIN":
@@ -42,7 +55,7 @@ def read(path: Path) -> MeshFile:
             blocks += [Block(b.cell_type, b.cells, (Group(marker, np.arange(len(b.cells))),)) for b in found]
     if markers:
         raise ValueError(f"{abs(markers)} markers too {'few' if markers > 0 else 'many'} for NMARK")
-    return MeshFile(points, tuple(blocks))
+    return MeshFile(points, tuple(blocks), (NAMELESS,))
 
 
 def _take(lines: Iterator[str], count: int) -> list[str]:

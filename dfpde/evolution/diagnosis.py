@@ -35,6 +35,9 @@ STABLE = 2.0
 #: Growth of ‖u‖ that needs less than this fraction of the elapsed time to double is a blow-up.
 DOUBLING = 1e-3
 
+#: Rounding error of a field of a few parts, relative to them.
+ROUNDING = 2.0**-50
+
 #: Largest number of parameters for which singular values are computed in a diagnosis (dense).
 DENSE = 2000
 
@@ -52,7 +55,8 @@ def diagnose(run: Run, state: State, tries: Sequence[Try]) -> tuple[str, str]:
         now = run.velocity(state, last.dt)
     except DfpdeError as error:  # the stage that fails is the first one: it fails without a step
         return f"the equation cannot be evaluated at the last good state itself: {error.what}", error.remedy
-    return _blow_up(run, state, now) or _stiffness(run, state, now, last.dt) or _rejected(run, state, tries, now)
+    known = _vanishing(run, state) or _blow_up(run, state, now) or _stiffness(run, state, now, last.dt)
+    return known or _rejected(run, state, tries, now)
 
 
 def stalled(run: Run, state: State) -> tuple[str, str]:
@@ -67,6 +71,21 @@ def stalled(run: Run, state: State) -> tuple[str, str]:
     return (
         f"the velocity changes within {dt:.1e}: |θ̇| = {from_null[0]:.1e} moves the field by ‖J θ̇‖ = {from_null[1]:.1e}",
         "a larger ε, friction (ρ < 1), fewer parameters, or a larger tolerance",
+    )
+
+
+def _vanishing(run: Run, state: State) -> tuple[str, str] | None:
+    """A field of rounding errors: its parts cancel, and a tolerance relative to it is none."""
+    if not run.controller.adaptive:
+        return None
+    size = run.problem.norm(state.theta)
+    parts = float(np.max(np.abs(state.theta) * run.problem.tangent(state.theta).column_norms()))
+    if run.controller.tolerance(size) > ROUNDING * parts:
+        return None
+    return (
+        f"u vanishes (‖u‖ = {size:.1e}, its parts have {parts:.1e}), and the tolerance, "
+        f"{run.controller.tolerance(size):.1e}, is below their rounding",
+        "an absolute tolerance, PI(rtol=..., atol=...), in the unit of u",
     )
 
 
@@ -116,7 +135,7 @@ def _rejected(run: Run, state: State, tries: Sequence[Try], now: Velocity) -> tu
             "more parameters, another ansatz, or a smaller ε",
         )
     return (
-        f"the minimum step {last.dt:.1e} is reached with {last.ratio:.1f} times the tolerated error",
+        f"the minimum step {last.dt:.1e} is reached with {last.ratio:.3g} times the tolerated error",
         "a smaller dt_min, a larger tolerance, or a larger ε (lost rank lets velocities change fast)",
     )
 

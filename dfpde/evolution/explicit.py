@@ -52,6 +52,8 @@ class Step:
         √W f of that stage.
     carry : tuple of float
         What the integrator carries to its next step, the same on all ranks.
+    tangent : Tangent or None
+        √W J of the last stage.
     """
 
     theta: Array
@@ -64,6 +66,7 @@ class Step:
     field: Field | None = None
     rhs: Array | None = None
     carry: tuple[float, ...] = ()
+    tangent: Tangent | None = None
 
     __repr__ = represent
 
@@ -165,7 +168,7 @@ class ExplicitRungeKutta(ByTableau):
         defect, size = means(tableau.b, norms)
         error = self._error(k, dt, system.tangent)
         field, rhs = (system.field, system.rhs) if tableau.fsal else (None, None)
-        return Step(theta, found, tableau.fsal, error, defect, size, iterations, field, rhs)
+        return Step(theta, found, tableau.fsal, error, defect, size, iterations, field, rhs, tangent=system.tangent)
 
     def _error(self, k: Array, dt: float, tangent: Tangent) -> float:
         weights = self.tableau.error_weights

@@ -28,8 +28,8 @@ Array = NDArray[Any]
 Policy = Literal["warn", "raise", "ignore"]
 
 #: Leverage from which on a row is said to decide a direction, and mean leverage n_ε/N from which on there are too few
-#: rows for the informed directions; table in docs/limits.md.
-DECIDES, CROWDED = 0.8, 0.5
+#: rows for the informed directions; `benchmarks/resolution.py` prints what others would do.
+DECIDES, CROWDED = 0.8, 0.4
 
 #: Steps between two looks where they cost what a step does; a twentieth of the work of a run.
 RARELY = 20
@@ -47,12 +47,15 @@ class ResolutionWarning(DfpdeWarning):
 
 
 class ResolutionGuard:
-    """Looks at the leverages after steps 1, 2, 4, 8, … and then every `interval` steps of a run.
+    """Looks at the leverages along one run: on a schedule (`due`), and sooner where the largest one rises.
+
+    Where log ℓ/(1 − ℓ) rises, as for a component that narrows, the next look is half way to the step at which it
+    would come to the threshold at the rate of the last two looks.
 
     Parameters
     ----------
     policy : {"warn", "raise", "ignore"}
-        What to do when a leverage exceeds 0.8 or their mean 0.5: warn once, raise `ResolutionError`, or only keep the
+        What to do when the tangent is not resolved (`unresolved`): warn once, raise `ResolutionError`, or only keep the
         numbers in `State.statistics`.
 
     Raises
@@ -65,37 +68,74 @@ class ResolutionGuard:
         if policy not in ("warn", "raise", "ignore"):
             raise ParameterError(f"on_unresolved = {policy!r}", "'warn', 'raise' or 'ignore'")
         self.policy, self._said = policy, False
+        self._last, self._next = (0, math.inf), math.inf
 
     @one_thread()
-    def after(self, problem: Model, state: State) -> State:
+    def after(self, problem: Model, state: State, tangent: Tangent | None = None) -> State:
         """The state with its resolution, where it is time to look; collective.
+
+        `tangent` is √W J with the rows of the conditions, of the last stage of the step, where it is known.
 
         Raises
         ------
         ResolutionError
-            A point decides a direction, and the policy is to raise.
+            The tangent is not resolved, and the policy is to raise.
         """
-        p = state.theta.size
-        if p > MOST or problem.ansatz.sparse or not due(state.step, interval(problem, p)):
+        step = state.step
+        if not looked_at(problem) or not (step >= self._next or due(step, interval(problem))):
             return state
-        tangent = with_conditions(problem, state)
-        eps = state.statistics.eps
-        found = leverage(tangent, eps if math.isfinite(eps) else 0.0, problem.scale)
+        tangent = with_conditions(problem, state) if tangent is None else tangent
+        found = of_equation(tangent, state.statistics.eps, problem.scale)
         state = state.counted(resolution=found.largest, effective_dimension=found.total)
-        if unresolved(found) and self.policy != "ignore" and not self._said:
-            what, remedy = describe(problem.ansatz, tangent, found, f"at t = {state.t:.4g}")
-            if self.policy == "raise":
-                error = ResolutionError(what, remedy, state)
-                error.collective = True
-                raise error
-            warnings.warn(f"{what}\n  Try: {remedy}", ResolutionWarning, stacklevel=2)
-            self._said = True
+        self._plan(step, found.largest)
+        if self.policy == "ignore" or self._said or not unresolved(found, tangent):
+            return state
+        what, remedy = describe(problem.ansatz, tangent, found, f"at t = {state.t:.4g}")
+        if self.policy == "raise":
+            raise _collective(ResolutionError(what, remedy, state))
+        warnings.warn(f"{what}\n  Try: {remedy}", ResolutionWarning, stacklevel=2)
+        self._said = True
         return state
 
+    def _plan(self, step: int, largest: float) -> None:
+        """Whether and when to look before the schedule says so."""
+        (then, before), now = self._last, _logit(largest)
+        self._last, self._next = (step, now), math.inf
+        if before < now < _logit(DECIDES) and not self._said:
+            left = (_logit(DECIDES) - now) / (now - before) * (step - then)
+            self._next = step + max(1, int(left / 2))
 
-def unresolved(found: Leverage) -> bool:
-    """Whether a row decides a direction alone, or directions have fewer than two rows each."""
-    return found.largest > DECIDES or found.total > CROWDED * found.count
+
+def require_resolved(problem: Model, state: State) -> None:
+    """Refuse a state at which the points of `problem` do not resolve the tangent; collective.
+
+    Raises
+    ------
+    ResolutionError
+    """
+    if not looked_at(problem):
+        return
+    tangent = with_conditions(problem, state)
+    found = of_equation(tangent, state.statistics.eps, state.scale if problem.scale is None else problem.scale)
+    if unresolved(found, tangent):
+        what, remedy = describe(problem.ansatz, tangent, found, f"at t = {state.t:.4g}")
+        raise _collective(ResolutionError(what, remedy, state))
+
+
+def _logit(share: float) -> float:
+    return math.log(share / (1 - share)) if 0 < share < 1 else math.copysign(math.inf, share - 0.5)
+
+
+def _collective(error: ResolutionError) -> ResolutionError:
+    """Leverages are summed over ranks: all of them come here."""
+    error.collective = True
+    return error
+
+
+# -- what is looked at, and when -----------------------------------------------------------------------------
+def looked_at(problem: Model) -> bool:
+    """Whether leverages of this model's tangent are computed at all."""
+    return not problem.ansatz.sparse and problem.ansatz.size <= MOST
 
 
 def with_conditions(problem: Model, state: State) -> Tangent:
@@ -111,17 +151,46 @@ def due(step: int, interval: int) -> bool:
     return interval > 0 and (step % interval == 0 or (step < interval and step & (step - 1) == 0))
 
 
-def interval(problem: Model, p: int) -> int:
+def interval(problem: Model) -> int:
     """Steps between two looks: `RARELY` times the flops of a look, 2 N p min(N, p), over those of a step.
 
     A stage takes about 7/3 p³ (a Gram matrix of 2 p rows and its factor) and 60 N p (the tangent and a few sweeps).  0
     where the norm has no points.
     """
-    comm, n = problem.comm, float(problem.points.shape[1] * max(1, math.prod(problem.ansatz.shape)))
+    comm, p = problem.comm, problem.ansatz.size
+    n = float(problem.points.shape[1] * max(1, math.prod(problem.ansatz.shape)))
     n = comm.allreduce(n) if comm.size > 1 else n
     if n == 0:
         return 0
     return max(RARELY // 2, math.ceil(RARELY * 2 * n * p * min(n, p) / (STAGES * (7 / 3 * p**3 + 60 * n * p))))
+
+
+# -- verdict ---------------------------------------------------------------------------------------------------
+def of_equation(tangent: Tangent, eps: float, scale: Array | None) -> Leverage:
+    """Leverages of the rows of the equation; without those of the conditions, which are meant to decide; collective."""
+    found, comm = leverage(tangent, eps if math.isfinite(eps) else 0.0, scale), tangent.comm
+    if len(tangent.blocks) == 1:
+        return found
+    rows = found.rows[: tangent.blocks[0].rows]
+    sums = np.array([rows.sum(), rows.size])
+    largest = float(rows.max(initial=0.0))
+    if comm.size > 1:
+        comm.Allreduce(MPI.IN_PLACE, sums)
+        largest = comm.allreduce(largest, op=MPI.MAX)
+    return Leverage(rows, largest, float(sums[0]), int(sums[1]))
+
+
+def unresolved(found: Leverage, tangent: Tangent) -> bool:
+    """Whether a row decides a direction alone, or rows are less than 2.5 times the informed directions; collective.
+
+    Not where every row has one parameter of its own: a system of ordinary differential equations.
+    """
+    if not (found.largest > DECIDES or found.total > CROWDED * found.count):
+        return False
+    several = 0
+    for chunk in tangent.blocks[0].chunks():
+        several += int(np.count_nonzero(np.count_nonzero(chunk, axis=0) > 1))
+    return (tangent.comm.allreduce(several) if tangent.comm.size > 1 else several) > 0
 
 
 def describe(ansatz: Ansatz, tangent: Tangent, found: Leverage, where: str) -> tuple[str, str]:
@@ -135,7 +204,7 @@ def describe(ansatz: Ansatz, tangent: Tangent, found: Leverage, where: str) -> t
     return (
         f"the quadrature does not resolve the ansatz {where}: {found.count} rows for {found.total:.1f} informed "
         f"directions, of which {deciding} rows decide one each alone (largest leverage {found.largest:.3f}, p = "
-        f"{tangent.columns}){lives}. Defect and error estimate say nothing between the points",
+        f"{tangent.columns}){lives}. Misfit, defect and error estimate say nothing between the points",
         "more points or a higher order of the quadrature, fewer or smoother components, or a larger ε",
     )
 

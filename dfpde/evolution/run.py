@@ -172,6 +172,9 @@ def _stops(start: float, times: Sequence[float], until: float) -> list[float]:
         behind = len(given) - len(ahead)
         warnings.warn(f"{behind} output times up to the state's t = {start:g} are skipped", DfpdeWarning, stacklevel=3)
     stops = [t for t, after in pairwise([*ahead, float(until)]) if not close(t, after)]
+    if close(until, start) and until != start:
+        what = f"no step: until = {until!r} and the state's t are {abs(until - start):.1g} apart, a few roundings of t"
+        warnings.warn(f"{what}\n  Try: a clock that starts near 0", DfpdeWarning, stacklevel=3)
     return stops if close(until, start) else [*stops, float(until)]
 
 
@@ -227,7 +230,8 @@ def _states(march: _March, state: State, rescue: Callable[[State], None] | None)
                 before, (state, step) = state, advance(run, state, stop)
                 happened, state = watched.happened(before, state, partial(step_to, run, before))
                 march.guard.check(run, state)
-                state = march.resolution.after(run.problem, state)
+                state = march.resolution.after(run.problem, state, None if happened else step.tangent)
+                step = replace(step, tangent=None)  # J is large
                 if state.t == stop:
                     state = state.with_(at_end=False)  # f may jump here
                 if happened:

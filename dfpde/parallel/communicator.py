@@ -1,4 +1,4 @@
-"""The communicator of who gives none."""
+"""The communicator of who gives none; and of who fails before one is given."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from mpi4py import MPI
 
 from .. import validation as check
 from ..errors import ParameterError
+from .departure import departure
+
+departure.expect(MPI.COMM_WORLD)  # a rank that ends before its first collective call leaves the others waiting
 
 
 def communicator(comm: MPI.Comm | None) -> MPI.Comm:

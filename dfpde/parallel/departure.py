@@ -123,25 +123,53 @@ class Departure:
 
     def __init__(self) -> None:
         self.comm: MPI.Comm | None = None
+        self.early = False  # before the first collective call
         self.code = 0  # of the last sys.exit
         self.failed = False  # all ranks leave with an error
         self.order = 0  # of the exit handlers: 1 before MPI's, 2 before PETSc's
 
+    def expect(self, world: MPI.Comm) -> None:
+        """Install the hooks for what fails before the first collective call of a job of several processes."""
+        if world.size > 1 and self.comm is None:
+            self.early = True
+            self._install(world)
+
     def watch(self, comm: MPI.Comm) -> None:
-        """Install the hooks at the first communicator of several ranks; those that are there are called first."""
+        """Install the hooks at the first communicator of several ranks; those that are there are called first.
+
+        A process that begins with work of its own is not `expect`-ed to share any: its end is its own affair.
+        """
+        if comm.size == 1:
+            if self.early:
+                self._remove()
+            return
+        if self.comm is None or self.early:
+            self.early = False
+            self._install(comm)
+        self._register()
+
+    def _install(self, comm: MPI.Comm) -> None:
+        self.comm, self.main = comm, _bottom()
+        if sys.excepthook != self.uncaught:
+            self.hook, sys.excepthook = sys.excepthook, self.uncaught
+        if sys.exit != self.leave:
+            self.exit, sys.exit = sys.exit, self.leave
+        self._register()
+
+    def _register(self) -> None:
+        """`ended` is to be the first exit handler: before MPI's, and before PETSc's once that is imported."""
         order = 2 if "petsc4py.PETSc" in sys.modules else 1
-        if comm.size == 1 or order <= self.order:
-            return
-        self.order = order
-        atexit.unregister(self.ended)
-        atexit.register(self.ended)  # the last that is registered comes first
-        if self.comm is not None:
-            return
-        self.comm = comm
-        self.main = _bottom()
-        self.hook, self.exit = sys.excepthook, sys.exit
-        sys.excepthook = self.uncaught
-        sys.exit = self.leave
+        if order > self.order:
+            self.order = order
+            atexit.unregister(self.ended)
+            atexit.register(self.ended)  # the last that is registered comes first
+
+    def _remove(self) -> None:
+        self.comm, self.early = None, False
+        if sys.excepthook == self.uncaught:
+            sys.excepthook = self.hook
+        if sys.exit == self.leave:
+            sys.exit = self.exit
 
     def uncaught(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """``sys.excepthook``: report once; end the job unless all ranks leave with the same error."""

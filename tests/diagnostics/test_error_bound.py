@@ -7,7 +7,7 @@ from mpi4py import MPI
 import dfpde as df
 from benchmarks import study_problems as study
 from dfpde.diagnostics.error_bound import ErrorBound, growth_rate, hermite
-from tests.small import linear, vector_problem
+from tests.small import linear
 
 
 def certified(case, rate=0.0, **options):
@@ -49,10 +49,11 @@ def test_sharp_when_the_residual_is_unreachable():
 
 def test_growth_rate_enters_exactly():
     """u_t = ℓu and an initial error: the bound is e^{ℓt} times it."""
-    problem = vector_problem(linear(2), lambda t, c: 0.5 * c, 2)
+    problem = df.Problem(linear(2), df.Quadrature.gauss((0, 1), 12, 8), lambda t, x, u: 0.5 * u.value)
     start = df.State(0.0, np.array([1.0, 0.3]))
     bound = ErrorBound(problem, start, 1e-2, rate=0.5)
-    for state in df.evolve(problem, start, until=2.0, controller=df.PI(1e-8), regularization=df.Tikhonov(1e-10)):
+    how = {"controller": df.PI(1e-8, dt_max=0.1), "regularization": df.Tikhonov(1e-10)}
+    for state in df.evolve(problem, start, until=2.0, **how):
         bound = bound.after(state)
     assert bound.bound == pytest.approx(1e-2 * np.e, rel=1e-4)
 
@@ -87,8 +88,7 @@ def test_hermite_reproduces_cubics():
         return np.array([t**3 - t, 2 * t**2]), np.array([3 * t**2 - 1, 4 * t])
 
     start, end = (df.State(t, at(t)[0], velocity=at(t)[1]) for t in (0.5, 0.9))
-    theta, velocity = hermite(start, end, 0.3, 0.4)
-    assert np.allclose(theta, at(0.62)[0]) and np.allclose(velocity, at(0.62)[1])
+    assert np.allclose(hermite(start, end, 0.3, 0.4), at(0.62)[0])
 
 
 def test_order_of_states_is_checked():
@@ -97,3 +97,54 @@ def test_order_of_states_is_checked():
         ErrorBound(case.problem, case.start, 0.0).after(case.start)
     with pytest.raises(df.errors.ParameterError):
         ErrorBound(case.problem, case.start, float("nan"))
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("turn", np.linspace(0.15, 0.85, 15))
+def test_a_unit_that_flips_within_a_step_is_not_missed(turn, comm):
+    """u_t = 0 and a slope that runs from −a to b: tanh(a x) turns round within a hundredth of the step, at `turn`."""
+    ansatz = df.Network(1, (1,))
+    problem = df.Problem(ansatz, df.Quadrature.gauss((-1, 1), 3000, 3, comm), lambda t, x, u: 0.0 * u.value)
+    names = ansatz.slices()
+    theta = np.zeros(ansatz.size)
+    theta[names[list(names)[-2]][0]] = 1.0  # the output's weight
+    slope = next(iter(names))
+
+    def state(t, a):
+        now = theta.copy()
+        now[names[slope][0]] = a
+        velocity = np.zeros_like(now)
+        velocity[names[slope][0]] = 600.0
+        return df.State(t, now, velocity=velocity)
+
+    start, end = state(0.0, -600 * turn), state(1.0, 600 * (1 - turn))
+    true = problem.quadrature.norm(problem.field(end).value - problem.field(start).value)
+    bound = ErrorBound(problem, start, 0.0).after(end)
+    assert true == pytest.approx(2 * np.sqrt(2), rel=3e-2)
+    assert true <= bound.bound < 10 * true
+
+
+def test_what_is_not_resolved_is_not_certified(comm):
+    """A component between two points of the run: refused; on more points the bound holds."""
+    ansatz = df.GaussianMixture.isotropic(1, 2)
+    rhs = lambda t, x, u: -df.dx(u)  # noqa: E731
+    coarse = df.Problem(ansatz, df.Quadrature.gauss((-3, 3), 20, 2, comm), rhs)
+    fine = df.Problem(ansatz, df.Quadrature.gauss((-3, 3), 2000, 2, comm), rhs)
+    theta = ansatz.pack(amplitudes=[1.0, 0.3], centers=[[-1.0], [0.44]], scales=[1.0, 30.0])
+    start = df.State(0.0, theta)
+    run = dict(until=0.02, controller=df.PI(rtol=1e-4), on_unresolved="ignore")
+    states = list(df.evolve(coarse, start, **run))
+    with pytest.raises(df.errors.ResolutionError, match="does not resolve"):
+        ErrorBound(coarse, start, 0.0).after(states[0])
+    bound = ErrorBound(fine, start, 0.0)
+    for state in states:
+        bound = bound.after(state)
+        exact = ansatz.value(theta, fine.quadrature.x - state.t)
+        assert bound.bound >= fine.quadrature.norm(fine.field(state).value - exact)
+
+
+def test_f_that_reads_the_parameters_has_no_bound():
+    problem = df.Problem(linear(1), df.Quadrature.gauss((0, 1), 12, 8), lambda t, x, u: u.theta[0] * u.value)
+    start = df.State(0.0, np.ones(1))
+    with pytest.raises(df.errors.NonFiniteError, match="not finite"):
+        ErrorBound(problem, start, 0.0).after(df.State(0.1, np.ones(1)))

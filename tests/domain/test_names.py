@@ -125,7 +125,7 @@ def exodus4(path: Path) -> None:
 
 FORMATS: dict[str, tuple[Callable[[Path], None], dict[str, float], dict[str, float], str]] = {
     "mesh.med": (med, LENGTHS, AREAS, ""),
-    "mesh.su2": (su2, LENGTHS, {}, ""),
+    "mesh.su2": (su2, LENGTHS, {}, "groups of cells, for which SU2's format has no names"),
     "mesh.mesh": (medit, {"4": 3, "7": 2}, {"1": 2}, ""),
     "mesh.inp": (abaqus, LENGTHS, {"all": 6}, "sets of nodes: corner"),
     "mesh.vol": (netgen, LENGTHS, {"one": 2, "two": 4}, ""),
@@ -218,6 +218,14 @@ def test_what_xdmf_files_hold_beside_one_grid_is_named(more: str, message: str, 
     with pytest.raises(MeshError, match=message) as caught:
         read_mesh(tmp_path / "m.xdmf", SELF)
     assert "alone" in caught.value.remedy
+
+
+def test_zones_of_su2_are_refused(tmp_path: Path) -> None:
+    su2(tmp_path / "mesh.su2")
+    text = (tmp_path / "mesh.su2").read_text()
+    (tmp_path / "mesh.su2").write_text(f"NZONE= 2\nIZONE= 1\n{text}IZONE= 2\n{text}")
+    with pytest.raises(MeshError, match="2 zones"):
+        read_mesh(tmp_path / "mesh.su2", SELF)
 
 
 @pytest.mark.parametrize("name", ["mesh.su2", "mesh.exo", "mesh.e"])

@@ -164,3 +164,21 @@ def test_fixed_steps_stop_at_once(comm):
     assert isinstance(error, StepError)
     assert "blows up" in str(error) or "stiffness" in str(error)
     assert np.all(np.isfinite(state.theta))
+
+
+def test_a_field_that_vanishes_by_cancellation_asks_for_an_absolute_tolerance():
+    ansatz = df.GaussianMixture.isotropic(1, 2)
+    points = df.Quadrature.gauss((-6, 6), 60, 8)
+    problem = df.Problem(ansatz, points, lambda t, x, u: np.exp(-(x[0] ** 2) / 2))
+    start = df.State(0.0, ansatz.pack(amplitudes=[1.0, -1.0], centers=0.1, scales=1.0))
+    with pytest.raises(StepError, match="u vanishes") as caught:
+        list(df.evolve(problem, start, until=0.1, controller=df.PI(rtol=1e-6)))
+    assert "atol" in str(caught.value) and len(str(caught.value)) < 400
+    assert list(df.evolve(problem, start, until=0.1, controller=df.PI(rtol=1e-6, atol=1e-6)))
+
+
+def test_times_that_cannot_be_resolved_are_said():
+    start = df.State(1e16, np.ones(1))
+    problem = vector_problem(linear(1), lambda t, c: -c, 1)
+    with pytest.warns(df.errors.DfpdeWarning, match="roundings of t"):
+        assert list(df.evolve(problem, start, until=1e16 + 4)) == []

@@ -67,3 +67,51 @@ def test_looks_are_taken_after_powers_of_two_and_then_at_intervals():
 def test_another_policy_is_refused(comm):
     with pytest.raises(ParameterError, match="on_unresolved"):
         last(50, comm, on_unresolved="shout")
+
+
+@pytest.mark.mpi
+def test_a_fit_on_too_few_points_is_named(comm):
+    """Its misfit is small, and the field between the points is wrong."""
+    few, enough = burgers(12, comm), burgers(200, comm)
+    wanted = lambda x: np.sin(5 * np.pi * x[0])  # noqa: E731
+    with pytest.warns(ResolutionWarning, match="after the fit"):
+        found = df.fit(few, wanted)
+    assert found.statistics.resolution > 0.8
+    true = enough.quadrature.norm(enough.field(found).value - wanted(enough.quadrature.x))
+    assert true > 10 * found.misfit
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResolutionWarning)
+        assert 0 < df.fit(enough, wanted).statistics.resolution < 0.5
+
+
+def test_ordinary_differential_equations_are_no_quadrature():
+    """Every row has one parameter of its own: nothing lies between the points."""
+
+    class Values(df.Ansatz):
+        dim, size, shape = 1, 2, ()
+
+        def value(self, theta, x):
+            return np.array(theta)
+
+        def tangent(self, theta, x):
+            return np.eye(2)
+
+    pendulum = df.Problem(Values(), df.Quadrature([[0.0, 1.0]], [1.0, 1.0]), lambda t, x, u: np.array([u[1], -u[0]]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        *_, state = df.evolve(pendulum, df.State(0.0, [1.0, 0.0]), until=1.0, controller=df.PI(rtol=1e-8))
+    np.testing.assert_allclose(state.theta, [np.cos(1.0), -np.sin(1.0)], atol=1e-6)
+
+
+def test_rows_of_a_condition_are_meant_to_decide():
+    """A boundary value of large weight decides its direction; the points of the equation resolve the rest."""
+    q = df.Quadrature.gauss((0, 1), 40, 3, MPI.COMM_SELF)
+    end = df.Quadrature(np.zeros((1, 1)), np.ones(1), MPI.COMM_SELF)
+    ansatz = df.GaussianMixture.isotropic(1, 2)
+    edge = df.Dirichlet(end, lambda t, x: np.zeros(x.shape[1]), weight=1e3)
+    problem = df.Problem(ansatz, q, lambda t, x, u: -u.value, conditions=(edge,))
+    theta = ansatz.pack(amplitudes=[1.0, -1.0], centers=[[0.0], [0.0]], scales=[2.0, 4.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResolutionWarning)
+        *_, state = df.evolve(problem, df.State(0.0, theta), until=0.1, regularization=df.Inertia(1e-4, 0.97))
+    assert state.statistics.resolution < 0.5
