@@ -169,7 +169,10 @@ class Field(NDArrayOperatorsMixin):
 
     def __call__(self, x: Array) -> Array:
         """u at other points x (dim, *M): shape (*shape, *M), so that ``basis.project(u)`` of scikit-fem works."""
+        check.numbers(finite=False)("x", x)
         x = np.asarray(x, dtype=float)
+        if x.ndim < 1 or len(x) != self.ansatz.dim:
+            raise ShapeError(f"points of shape {x.shape}", f"({self.ansatz.dim}, ...), one row for each direction")
         values = self.ansatz.value(self.theta, x.reshape(len(x), -1))
         return values.reshape(*values.shape[:-1], *x.shape[1:])
 

@@ -170,6 +170,7 @@ class Dirichlet:
 
     __repr__ = represent
 
+    @check.takes(ansatz=check.ansatz)
     def rows(self, t: float, theta: Array, ansatz: Ansatz) -> tuple[Rows, Array]:
         """See `Condition`."""
         x, shape = self.quadrature.x, (*ansatz.shape, self.quadrature.x.shape[1])

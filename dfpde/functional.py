@@ -66,10 +66,12 @@ class Functional:
         """Q = ∫ |u|² dx, all components."""
         return Functional(lambda x, u: _dot(u.value, u.value), lambda x, u: 2 * u.value, name)
 
+    @check.takes(problem=check.model)
     def value(self, problem: Model, theta: Array) -> float:
         """Q(Φ(θ)); collective."""
         return float(values(problem, (self,), problem.field(theta))[0][0])
 
+    @check.takes(problem=check.model)
     def gradient(self, problem: Model, theta: Array) -> Array:
         """∂Q/∂θ, shape (p,); collective."""
         field = problem.field(theta)

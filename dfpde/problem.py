@@ -155,7 +155,7 @@ class Problem:
 
     def weigh(self, values: Array) -> Array:
         """Rows √W u of values (*shape, N) at the points: their Euclidean norm over all ranks is ‖u‖_W."""
-        rows: Array = self._root * real_rows(values)
+        rows: Array = self._root * real_rows(check.values("values", values, *self.ansatz.shape, self.quadrature.n))
         return rows
 
     @cached_property
@@ -168,6 +168,7 @@ class Problem:
             values = (state if isinstance(state, Field) else self.field(state)).value
         return self.quadrature.norm(values)
 
+    @check.takes(u=check.field)
     def time_derivative(self, t: float, u: Field) -> Array:
         """f(t, x, u) at this rank's points, (*shape, N); collective in its errors."""
         with collective_errors(self.comm):

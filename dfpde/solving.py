@@ -89,6 +89,8 @@ class Solution:
         ShapeError
             Points of another dimension.
         """
+        check.numbers(finite=False)("x", x)
+        check.numbers()("t", t)
         x = np.asarray(x, dtype=float)
         points = self.problem.ansatz.check_points(x[None] if x.ndim == 1 and self.problem.ansatz.dim == 1 else x)
         times = np.asarray(t, dtype=float)
@@ -110,6 +112,7 @@ class Solution:
         a, b = rate0 + rate1 - 2 * (u1 - u0), 3 * (u1 - u0) - 2 * rate0 - rate1
         return np.asarray(u0 + s * (rate0 + s * (b + s * a)))
 
+    @check.takes(reference=check.function)
     def errors(self, reference: Reference) -> Array:
         """‖u − reference‖/‖reference‖ at the output times, (n,), in the norm of the problem; collective.
 
@@ -122,6 +125,8 @@ class Solution:
         for state in self.states:
             with collective_errors(problem.comm):
                 known = np.asarray(reference(state.t, problem.points))
+                check.numbers(kinds="fiuc")("reference(t, x)", known)
+                check.values("reference(t, x)", known, *problem.ansatz.shape, problem.points.shape[1])
                 error, size = problem.weigh(problem.field(state).value - known), problem.weigh(known)
             found.append(norm(error, problem.comm) / norm(size, problem.comm))
         return np.array(found)

@@ -224,6 +224,17 @@ def numbers(*ndim: int, kinds: str = "fiu", finite: bool = True, above: float = 
     return check
 
 
+def values(name: str, value: Any, *shape: int, kinds: str = "fiuc") -> Any:
+    """`value` as an array of numbers whose last axes have this shape."""
+    if not (type(value) is np.ndarray and value.dtype.kind in kinds):
+        numbers(kinds=kinds, finite=False)(name, value)
+        value = np.asarray(value)
+    if value.shape[-len(shape) :] != shape:
+        wanted = ", ".join(map(str, shape))
+        raise ShapeError(f"{name} has shape {value.shape}", f"{name} of shape (..., {wanted}), points last")
+    return value
+
+
 # -- checks --------------------------------------------------------------------------------------------------
 def function(name: str, value: Any) -> None:
     """Something that can be called."""
@@ -271,6 +282,9 @@ text: Check = instance(str, "a string")
 path: Check = instance((str, os.PathLike), "a path: a string or pathlib.Path")
 ansatz: Check = having("an ansatz (GaussianMixture, Network, ...)", "size", "dim", "shape", "value", "tangent")
 model: Check = having("a Problem or fem.SemiDiscrete", "ansatz", "comm", "points", "weigh", "system")
+field: Check = having("a Field: problem.field(state)", "value", "x")
+system: Check = having("a LeastSquares(tangent, rhs, eps)", "tangent", "rhs", "eps", "checked_norm")
+form: Check = having("a form of scikit-fem: BilinearForm, LinearForm or Functional", "assemble")
 quadrature: Check = having("a Quadrature", "x", "w", "comm", "inner")
 solver: Check = having("a solver: KSP(), LSQR() or Dense()", "solve")
 preconditioner: Check = having("a preconditioner: Sampled(), Nystrom(), ...", "build", "solve")

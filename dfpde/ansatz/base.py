@@ -20,6 +20,7 @@ from ..calculus import Alpha as Alpha
 from ..calculus import gradient_alphas, hessian_alphas, laplacian_alphas
 from ..calculus import multi_index as multi_index
 from ..errors import MissingDerivative, ParameterError, ShapeError
+from .arguments import checked
 from .linearization import Linearization, Recomputed
 
 Array = NDArray[Any]
@@ -52,6 +53,11 @@ class Ansatz(ABC):
     dtype: type = float
 
     linear_parameters: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """The evaluations of every ansatz check the shapes of their arguments (see `ansatz.arguments`)."""
+        super().__init_subclass__(**options)
+        checked(cls)
 
     @abstractmethod
     def value(self, theta: Array, x: Array) -> Array:
@@ -266,3 +272,6 @@ class Ansatz(ABC):
             f"implement {type(self).__name__}.{method}, write the ansatz with dfpde.JaxFunction (all derivatives), or "
             "use a weak form that needs fewer derivatives",
         )
+
+
+checked(Ansatz)

@@ -100,6 +100,7 @@ class ErrorBound:
 
     __repr__ = represent
 
+    @check.takes(state=check.state)
     def after(self, state: State) -> ErrorBound:
         """The bound of the next accepted state; collective.
 
@@ -206,6 +207,7 @@ class FieldStepBound:
     value: float
     rate: float = 0.0
 
+    @check.takes(state=check.state)
     def after(self, state: State) -> FieldStepBound:
         """The bound at the time of the next accepted state of a `FieldStep`.
 

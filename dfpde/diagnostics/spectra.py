@@ -58,6 +58,7 @@ class Spectrum:
 
     __repr__ = represent
 
+    @check.takes(eps=check.real(above=0))
     def effective_rank(self, eps: float) -> tuple[float, float]:
         """Σ σ²/(σ² + ε²) over the computed directions, and the most that those not computed can add."""
         squares = self.values**2
@@ -84,13 +85,16 @@ class Spectrum:
         sound = self.values[self.values > max(self.right.shape) * 2.0**-52 * self.values[0]]
         return np.asarray(-np.diff(np.log(sound)))
 
+    @check.takes(v=check.numbers(1), eps=check.real(0))
     def weakness(self, v: Array, eps: float) -> float:
         """Share of |Dv|² in weak directions, those computed with σ ≤ ε and all that were not computed: 0 to 1."""
+        v = check.values("v", v, self.right.shape[1], kinds="fiu")
         w = v if self.scale is None else self.scale * v
         size = float(w @ w)
         along = self.right[self.values > eps] @ w
         return max(0.0, 1.0 - float(along @ along) / size) if size > 0 else 0.0
 
+    @check.takes(ansatz=check.ansatz, eps=check.real(0))
     def weak_parameters(self, ansatz: Ansatz, eps: float) -> dict[str, Array]:
         """For each named block of θ, how weak each parameter is: 1 − Σ_{σ_i > ε} V_ij², from 0 (well informed) to 1."""
         strong = self.right[self.values > eps]

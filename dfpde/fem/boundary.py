@@ -78,6 +78,7 @@ class Robin:
         if self.quadrature.normals is None:
             raise ParameterError("a quadrature without normals", "Quadrature.boundary(mesh, name, order)")
 
+    @check.takes(ansatz=check.ansatz)
     def rows(self, t: float, theta: Array, ansatz: Ansatz) -> tuple[Rows, Array]:
         """See `Condition`; no communication."""
         x, shape = self.quadrature.x, (*ansatz.shape, self.quadrature.x.shape[1])

@@ -127,6 +127,7 @@ class Elliptic:
         """
         space = self.space
         with collective_errors(space.comm):
+            check.numbers(finite=False)("source", source)
             source = np.asarray(source, dtype=float)
             if source.shape != (space.quadrature.n,):
                 raise ShapeError(

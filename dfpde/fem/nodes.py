@@ -176,6 +176,7 @@ class Nodes:
         """
         with collective_errors(self.comm):
             if not isinstance(local, COOData):
+                check.matrix("local", local)
                 coo = sparse.coo_array(local)
                 local = COOData(np.array([coo.row, coo.col]), coo.data, coo.shape, None)
             self._fits(local.shape, (self.n, self.n), "matrix")
@@ -194,6 +195,8 @@ class Nodes:
 
     def smallest(self, local: Array) -> Array:
         """At each of this rank's nodes the smallest of the values that ranks have there; collective."""
+        with collective_errors(self.comm):
+            local = check.values("local", local, self.n, kinds="fiu")
         lowest: Array = -self.spread(self._to_total(-local, "MAX_VALUES", -np.inf))
         return lowest
 
@@ -202,6 +205,8 @@ class Nodes:
         return self.spread(self.sum(np.ones(self.n)))
 
     def _to_total(self, local: Array, mode: str, start: float = 0.0) -> Any:
+        with collective_errors(self.comm):
+            local = check.values("local", local, self.n, kinds="fiu")
         p = self._petsc
         if p is None:
             values = np.zeros(self.size)

@@ -180,7 +180,7 @@ class SemiDiscrete:
 
     def weigh(self, values: Array) -> Array:
         """Rows R U of nodal values (*shape, n): their Euclidean norm over all ranks is ‖U‖_M."""
-        rows: Array = self._root @ real_rows(values)
+        rows: Array = self._root @ real_rows(check.values("values", values, *self.ansatz.shape, self.metric.n))
         return rows
 
     def norm(self, state: Any) -> float:
@@ -216,6 +216,7 @@ class SemiDiscrete:
         found: Array = self._inverse.apply(t, load.reshape(-1, self.nodes.n))
         return found.reshape(*self.ansatz.shape, self.metric.n)
 
+    @check.takes(u=check.field)
     def time_derivative(self, t: float, u: Field) -> Array:
         """M⁻¹ F(t, U) of a field at the nodes, (*shape, n); collective."""
         return self.velocity(t, u.value)

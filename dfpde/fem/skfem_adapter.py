@@ -212,6 +212,7 @@ class Space:
             mapping = _Joined(local, dict(zip(facets.tolist(), local.t2f[place, cell].tolist(), strict=True)))
         return skfem.FacetBasis(self._topology, self.element, mapping, quadrature=points, facets=facets)
 
+    @check.takes(form=check.form)
     def matrix(self, form: Any, boundary: str | None = None, **fields: Any) -> sparse.csr_array:
         """Sub-assembled matrix (n, n) of a bilinear form on this rank's cells, or on a named boundary.
 
@@ -222,6 +223,7 @@ class Space:
             return sparse.csr_array((self.nodes.n, self.nodes.n))
         return sparse.csr_array(self._assembled(form, basis, fields))
 
+    @check.takes(form=check.form)
     def vector(self, form: Any, boundary: str | None = None, **fields: Any) -> Array:
         """Sub-assembled vector (n,) of a linear form on this rank's cells, or on a named boundary."""
         basis = self.basis if boundary is None else self.facet_basis(boundary)
@@ -229,6 +231,7 @@ class Space:
             return np.zeros(self.nodes.n)
         return np.asarray(self._assembled(form, basis, fields))
 
+    @check.takes(form=check.form)
     def integral(self, form: Any, boundary: str | None = None, **fields: Any) -> float:
         """Value of a functional over all ranks; collective."""
         with collective_errors(self.comm):

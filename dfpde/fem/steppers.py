@@ -90,10 +90,12 @@ class StiffModel:
 
     def apply_mass(self, u: Array) -> Array:
         """M U, sub-assembled."""
+        u = check.values("u", u, self.nodes.n, kinds="fiu")
         return np.array([self.mass @ row for row in u.reshape(-1, self.nodes.n)]).reshape(u.shape)
 
     def apply_stiffness(self, u: Array) -> Array:
         """K U, sub-assembled."""
+        u = check.values("u", u, self.nodes.n, kinds="fiu")
         rows = u.reshape(-1, self.nodes.n)
         return np.array([self._stiffness(i) @ row for i, row in enumerate(rows)]).reshape(u.shape)
 
@@ -101,6 +103,7 @@ class StiffModel:
         """F(t, U), sub-assembled."""
         return np.zeros(u.shape) if self.load is None else np.asarray(self.load(t, u.copy()))
 
+    @check.takes(shift=check.real())
     def solve(self, shift: float, load: Array, t: float) -> Array:
         """U of (M + γhK) U = load with `shift` = γh and the boundary values of time t; collective.
 
@@ -108,6 +111,8 @@ class StiffModel:
         ------
         SolverError
         """
+        with collective_errors(self.nodes.comm):
+            load = check.values("load", load, self.nodes.n, kinds="fiu")
         known = np.zeros(load.shape)
         if self.fixed is not None and self.values is not None:
             with collective_errors(self.nodes.comm):

@@ -151,11 +151,18 @@ class Evaluation:
 
     def value(self, nodal: Array) -> Array:
         """u_h(x_k), (M,) or (components, M), from this rank's nodal values (n,) or (components, n); collective."""
+        nodal = self._nodal(nodal)
         return self._back(self._matrices[0] @ nodal.T, 0.0 if self._fill is None else self._fill)
 
     def gradient(self, nodal: Array) -> Array:
         """∇u_h(x_k), (dim, M) or (dim, components, M); collective."""
+        nodal = self._nodal(nodal)
         return np.array([self._back(part @ nodal.T, 0.0) for part in self._matrices[1:]])
+
+    def _nodal(self, nodal: Array) -> Array:
+        with collective_errors(self.space.comm):
+            values: Array = check.values("nodal", nodal, self.space.nodes.n, kinds="fiu")
+        return values
 
     def _back(self, answers: Array, fill: float) -> Array:
         out = np.full((self._n, *answers.shape[1:]), fill)

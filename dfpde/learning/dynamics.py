@@ -65,14 +65,17 @@ class Newtonian:
 
     __repr__ = represent
 
+    @check.takes(motion=check.having("a Motion", "t", "theta", "velocity"))
     def kinetic(self, motion: Motion) -> float:
         """μ/2 |θ̇|²."""
         return 0.5 * self.mass * float(motion.velocity @ motion.velocity)
 
+    @check.takes(motion=check.having("a Motion", "t", "theta", "velocity"))
     def energy(self, motion: Motion) -> float:
         """H = μ/2 |θ̇|² + L(θ); collective where the loss is."""
         return self.kinetic(motion) + self.loss.value(motion.theta)
 
+    @check.takes(motion=check.having("a Motion", "t", "theta", "velocity"))
     def power(self, motion: Motion) -> float:
         """−κ |θ̇|² + σ² p/(2μ), the rate of E[H]."""
         p = motion.theta.size

@@ -35,6 +35,7 @@ class Dense:
 
     rcond: float = 2.0**-52
 
+    @check.takes(system=check.system)
     def solve(self, system: LeastSquares) -> Solution:
         """The minimizer δ; collective.
 

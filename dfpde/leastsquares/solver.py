@@ -65,6 +65,7 @@ class LSQR:
     def carry(self, carry: tuple[float, ...]) -> None:
         self.preconditioner.carry = carry
 
+    @check.takes(system=check.system)
     def solve(self, system: LeastSquares) -> Solution:
         """The minimizer δ; collective.
 

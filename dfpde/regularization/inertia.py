@@ -72,6 +72,8 @@ class InertiaFromMass(Anchored):
 
     def coefficients(self, tau: float) -> tuple[float, float]:
         """(ε, ρ) for solves that are τ apart."""
+        if not (check.is_real(tau) and 0 < abs(tau) < math.inf):
+            raise ParameterError(f"tau = {tau!r}", "a time between two solves, finite and not 0")
         stiffness = self.mass / abs(tau)
         eps2 = stiffness + self.friction
         return math.sqrt(eps2), stiffness / eps2

@@ -35,6 +35,14 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT = 10.0  # seconds between updates of the manifest
 
+#: What `Run.evolve` takes beside what it hands on.
+_ARGUMENTS = {
+    "until": check.real(),
+    "times": check.each(check.real(), "a sequence of times"),
+    "every_step": check.truth,
+    "events": check.each(check.instance(Event, "an Event"), "a sequence of Events"),
+}
+
 
 class Run:
     """u_t = f(t, u) in a directory: `evolve`, with states on disk from which the same call goes on.
@@ -218,6 +226,7 @@ class Run:
         Stopped
             A signal came, or the time was up; the state is kept.
         """
+        check.require(_ARGUMENTS, {"until": until, "times": times, "every_step": every_step, "events": events})
         state = self.begin(start)
         if self.record.finished(until) or state.t >= until:
             log.info("%s: finished at t = %.9g, nothing to do", self.directory, state.t)
@@ -252,11 +261,22 @@ class Run:
         self.record.finish(until, state)
 
     def begin(self, start: State | Callable[[], State] | None = None) -> State:
-        """The state to go on from; of a new run the start, kept as its first output; collective."""
+        """The state to go on from; of a new run the start, kept as its first output; collective.
+
+        Raises
+        ------
+        ParameterError
+            The run has not begun (``with Run(...) as run:``), or has no start.
+        """
+        if not hasattr(self, "history"):
+            raise ParameterError(f"the run in {self.directory} has not begun", "with Run(...) as run: run.evolve(...)")
+        check.optional(check.either(callable, check.function, check.state))("start", start)
         if self.state is None:
             if start is None:
                 raise ParameterError(f"a new run in {self.directory} without a start", "evolve(start, until=...)")
             self.state = start() if callable(start) else start
+            check.state("start", self.state)
+            self.problem.ansatz.check_theta(self.state.theta)
             self.history.record(self.state)
             self._save(self.state, output=True)
         return self.state

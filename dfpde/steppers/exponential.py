@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..representation import represent
 from .fourier import Fourier, phi
 
@@ -29,6 +30,7 @@ class ETDRK4(Fourier):
 
     __repr__ = represent
 
+    @check.takes(dt=check.real())
     def __call__(self, t: float, u: Array, dt: float) -> Array:
         """u(t + dt) of u(t), values at this rank's points; collective."""
         v = self.modes(u)
@@ -60,6 +62,7 @@ class ETDRK32(Fourier):
         """u(t + dt) of u(t), values at this rank's points; collective."""
         return self.pair(t, u, dt)[0]
 
+    @check.takes(dt=check.real())
     def pair(self, t: float, u: Array, dt: float) -> tuple[Array, Array]:
         """u(t + dt) of order 3, and its difference to the solution of order 2; collective."""
         v = self.modes(u)

@@ -17,10 +17,11 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..calculus import Field
 from ..domain import grids
 from ..domain.quadrature import Quadrature
-from ..errors import MissingDerivative, ShapeError
+from ..errors import MissingDerivative
 from ..parallel.collective import collective_errors
 from ..parallel.communicator import communicator
 from ..representation import represent
@@ -86,22 +87,21 @@ class PeriodicGrid:
 
     def gather(self, values: Array) -> Array:
         """Values (*m, n) of all ranks at their points as (*m, *shape) on every rank; collective."""
+        with collective_errors(self.comm):
+            values = check.values("values", values, self.quadrature.n)
         if self.comm.size > 1:
             values = np.concatenate(self.comm.allgather(values), axis=-1)
-        if values.shape[-1] != np.prod(self.shape):
-            raise ShapeError(
-                f"{values.shape[-1]} values for a grid of {self.shape}", "values at the points of the grid's quadrature"
-            )
         return values.reshape(*values.shape[:-1], *self.shape)
 
     def local(self, values: Array) -> Array:
         """This rank's block (*m, n) of values (*m, *shape) on the whole grid."""
         q = self.quadrature
+        values = check.values("values", values, *self.shape)
         return values.reshape(*values.shape[: -self.dim], -1)[..., q.offset : q.offset + q.n]
 
     def forward(self, values: Array) -> Array:
         """û of values (*m, *shape)."""
-        return np.asarray(np.fft.fftn(values, axes=self._axes))
+        return np.asarray(np.fft.fftn(check.values("values", values, *self.shape), axes=self._axes))
 
     def backward(self, modes: Array, real: bool) -> Array:
         """Values (*m, *shape) of û."""

@@ -120,6 +120,7 @@ class IMEX(Fourier):
         """Order of the tableau."""
         return self.tableau.order
 
+    @check.takes(dt=check.real())
     def __call__(self, t: float, u: Array, dt: float) -> Array:
         """u(t + dt) of u(t), values at this rank's points; collective."""
         symbol = self.symbol()

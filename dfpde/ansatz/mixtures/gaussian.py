@@ -45,6 +45,7 @@ class _Mixture(Exponentials):
 
     def guess(self, x: Array, seed: int = 0) -> Array:
         """Centers with the density of the points x, isotropic widths that overlap with the neighbours, amplitudes 0."""
+        check.integer(0)("seed", seed)
         centers, deviation = spread(self.check_points(x), self.n, self.periods, seed)
         isotropic = np.eye(self.dim) / deviation[:, None, None]
         return self.pack(amplitudes=0.0, centers=centers, scales=self.factor.scales(isotropic))
