@@ -1,6 +1,6 @@
 """What a run is watched for: limits, steps that no longer move t, a defect or an instability that the user must know.
 
-    ‖J θ̇ − f‖ > ‖f‖/10              the ansatz does not follow a tenth of u_t
+    ∫‖J θ̇ − f‖ dt > ‖u‖/100 over steps with ‖J θ̇ − f‖ > ‖f‖/10      the ansatz does not follow a tenth of u_t
     h λ > 2, and ‖f‖ grows           fixed explicit steps beyond their bound of stability, λ the fastest rate
     t moved by 1e-6 (T − t₀) or less in 2000 accepted steps      the run will not end
 """
@@ -24,7 +24,8 @@ STALL, MOVED = 2000, 1e-6
 #: Part of ‖f‖ that the ansatz may lose without a word.
 LOST = 0.1
 
-#: What the loss must come to over the whole run, relative to ‖u‖: near a steady state all of f may be lost.
+#: What the loss must have come to, relative to the largest ‖u‖: near a steady state, or for a moment, all of f may be
+#: lost.
 MATTERS = 1e-2
 
 #: Growth of ‖f‖ at which fixed steps are looked at.
@@ -59,6 +60,7 @@ class Guard:
         self._begin = time.monotonic()
         self._times: deque[float] = deque([state.t], STALL + 1)
         self._f: float | None = None
+        self._lost, self._size = 0.0, -1.0
         self._said: set[str] = set()
 
     def check(self, run: Run, state: State) -> None:
@@ -96,15 +98,19 @@ class Guard:
 
     def _warn_of_defect(self, run: Run, state: State) -> None:
         statistics = state.statistics
+        if self._size < 0:
+            self._size = run.problem.norm(state.theta)
         if "defect" in self._said or not statistics.relative_defect > LOST:
             return
-        size = run.problem.norm(state.theta)
-        if statistics.defect * (self.until - self.start.t) <= MATTERS * size:
+        self._lost += statistics.defect * statistics.dt
+        self._size = max(self._size, run.problem.norm(state.theta))
+        if self._lost <= MATTERS * self._size:
             return
         self._say(
             "defect",
             f"at t = {state.t:.4g} the ansatz does not follow {100 * statistics.relative_defect:.0f} % of u_t: "
-            f"‖J θ̇ − f‖ = {statistics.defect:.1e} of ‖f‖ = {statistics.rhs_norm:.1e}\n"
+            f"‖J θ̇ − f‖ = {statistics.defect:.1e} of ‖f‖ = {statistics.rhs_norm:.1e}; what was lost so comes to "
+            f"{100 * self._lost / self._size:.0f} % of ‖u‖\n"
             "  Try: more parameters, another ansatz, a smaller ε",
         )
 

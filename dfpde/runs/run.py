@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .. import validation as check
 from ..diagnostics.history import History, Quantity
-from ..errors import ParameterError, Stopped
+from ..errors import Stopped
 from ..evolution import evolve
 from ..evolution.events import Event
 from ..evolution.state import State
@@ -26,7 +26,7 @@ from ..io.reporting import progress
 from ..io.vtkhdf import VTKHDFWriter
 from ..parallel.collective import collective_errors
 from ..problem import Problem
-from . import contents, describe, signals
+from . import arguments, contents, describe, signals
 from .lock import DirectoryLock
 from .record import Record
 from .store import Store
@@ -34,14 +34,6 @@ from .store import Store
 log = logging.getLogger(__name__)
 
 HEARTBEAT = 10.0  # seconds between updates of the manifest
-
-#: What `Run.evolve` takes beside what it hands on.
-_ARGUMENTS = {
-    "until": check.real(),
-    "times": check.each(check.real(), "a sequence of times"),
-    "every_step": check.truth,
-    "events": check.each(check.instance(Event, "an Event"), "a sequence of Events"),
-}
 
 
 class Run:
@@ -226,7 +218,7 @@ class Run:
         Stopped
             A signal came, or the time was up; the state is kept.
         """
-        check.require(_ARGUMENTS, {"until": until, "times": times, "every_step": every_step, "events": events})
+        arguments.march(until=until, times=times, every_step=every_step, events=events)
         state = self.begin(start)
         if self.record.finished(until) or state.t >= until:
             log.info("%s: finished at t = %.9g, nothing to do", self.directory, state.t)
@@ -261,22 +253,10 @@ class Run:
         self.record.finish(until, state)
 
     def begin(self, start: State | Callable[[], State] | None = None) -> State:
-        """The state to go on from; of a new run the start, kept as its first output; collective.
-
-        Raises
-        ------
-        ParameterError
-            The run has not begun (``with Run(...) as run:``), or has no start.
-        """
-        if not hasattr(self, "history"):
-            raise ParameterError(f"the run in {self.directory} has not begun", "with Run(...) as run: run.evolve(...)")
-        check.optional(check.either(callable, check.function, check.state))("start", start)
+        """The state to go on from; of a new run the start, kept as its first output; collective."""
+        arguments.begun(self, self.directory)
         if self.state is None:
-            if start is None:
-                raise ParameterError(f"a new run in {self.directory} without a start", "evolve(start, until=...)")
-            self.state = start() if callable(start) else start
-            check.state("start", self.state)
-            self.problem.ansatz.check_theta(self.state.theta)
+            self.state = arguments.first(start, self.problem, self.directory)
             self.history.record(self.state)
             self._save(self.state, output=True)
         return self.state

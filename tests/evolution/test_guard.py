@@ -105,6 +105,17 @@ def test_a_defect_that_matters_is_said_once():
         list(df.evolve(steady, df.State(0.0, np.ones(1)), until=1.0, controller=df.Fixed(0.1), regularization=RULE))
 
 
+def test_what_is_lost_for_a_moment_is_no_word():
+    """u_t has a component outside of the ansatz for a step."""
+    run = vector_problem(linear(1), lambda t, c: [1.0, 2.0 * (0.5 < t < 0.504)], 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        list(df.evolve(run, df.State(0.0, np.ones(1)), until=1.0, controller=df.Fixed(4e-3), regularization=RULE))
+    for_long = vector_problem(linear(1), lambda t, c: [1.0, 2.0 * (t > 0.5)], 2)
+    with pytest.warns(DfpdeWarning, match="comes to 1 % of"):
+        list(df.evolve(for_long, df.State(0.0, np.ones(1)), until=1.0, controller=df.Fixed(1e-2), regularization=RULE))
+
+
 @pytest.mark.parametrize("integrator", [Euler, Heun, df.RK4], ids=lambda i: i.tableau.name)
 def test_fixed_steps_beyond_stability(integrator):
     """Rate 100, steps of 1/20: the bound is 2/100 to 2.8/100.  Growth of the equation itself is none of it."""

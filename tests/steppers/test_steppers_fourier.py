@@ -102,7 +102,7 @@ def test_split_step_is_unitary_and_has_its_order(q):
 
 def test_misuse_is_refused():
     stepper = burgers(ETDRK4)
-    with pytest.raises(ShapeError, match="values for a grid"):
+    with pytest.raises(ShapeError, match="values has shape"):
         stepper(0.0, np.zeros(stepper.grid.quadrature.n + 1), 0.1)
     wrong = ETDRK4(stepper.grid, stepper.linear, lambda t, x, u: u.value[:-1])
     with pytest.raises(ShapeError, match="nonlinearity returned"):
