@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..calculus import Field
+from ..errors import MissingDerivative
 
 Array = NDArray[Any]
 
@@ -68,8 +69,12 @@ class Interpolant:
         return np.stack([self.derivative(theta, x, alpha) for alpha in alphas])
 
     def evaluate(self, theta: Array, x: Array, alphas: Sequence[tuple[int, ...]]) -> tuple[Array, Array]:
-        """`derivatives` alone: a combination has no tangent."""
-        return self.derivatives(theta, x, alphas), np.empty((0, *self.shape, x.shape[1]))
+        """Not offered: a combination has no tangent."""
+        raise MissingDerivative("a field between fields has no tangent", "value and derivatives only")
+
+    def linearize(self, theta: Array, x: Array, alphas: Sequence[tuple[int, ...]] = ()) -> tuple[Array, Any]:
+        """Not offered, as `evaluate`."""
+        return self.evaluate(theta, x, alphas)
 
 
 def lagrange(nodes: Sequence[float], s: float) -> tuple[Array, Array]:
