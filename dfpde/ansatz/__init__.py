@@ -12,6 +12,7 @@ from .composites.transform import Frozen, Masked, Transform, exp, softplus, squa
 from .finite_element import FiniteElement
 from .grow import change, insert, remove
 from .mixtures.gaussian import GaussianMixture, PeriodicGaussianMixture
+from .mixtures.split import split
 from .mixtures.wavepacket import WavePackets
 from .networks.activations import Gaussian, Rational, Sine, Softplus, Swish, Tanh
 from .networks.embedding import PeriodicEmbedding
@@ -51,5 +52,6 @@ __all__ = [
     "multi_index",
     "remove",
     "softplus",
+    "split",
     "square",
 ]

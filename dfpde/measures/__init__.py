@@ -4,8 +4,10 @@ from ..domain.draws import Draws, independent, sobol
 from .moving import Moving, SamplingWarning, fisher, in_turn, relative
 from .proposals import Blend, Components, FittedGaussian, FittedStudent, Proposal, Uniform, Written
 from .quality import Sampling, sampling
+from .walkers import Walkers
 
 __all__ = [
     "Blend", "Components", "Draws", "FittedGaussian", "FittedStudent", "Moving", "Proposal", "Sampling",
-    "SamplingWarning", "Uniform", "Written", "fisher", "in_turn", "independent", "relative", "sampling", "sobol",
+    "SamplingWarning", "Uniform", "Walkers", "Written", "fisher", "in_turn", "independent", "relative", "sampling",
+    "sobol",
 ]  # fmt: skip

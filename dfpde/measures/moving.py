@@ -68,6 +68,7 @@ def relative(u: Field, q: Array) -> Array:
     weight=check.optional(check.function),
     every=check.integer(1),
     source=check.function,
+    per_direction=check.real(0),
 )
 class Moving:
     """Points that follow the solution, as the `adapt` of `evolve`: drawn anew after every accepted step.
@@ -97,11 +98,14 @@ class Moving:
         Steps between two draws.
     source : callable
         `sobol` or `independent`.
+    per_direction : float
+        Points for each informed direction n_ε, where the run has looked (`Statistics.effective_dimension`) and that is
+        more than n; rounded up to n times a power of two.  0 for n points throughout.
 
     Raises
     ------
     ParameterError, ArgumentTypeError
-        Fewer than two points, a negative seed, no positive number of steps.
+        Fewer than two points, a negative seed, no positive number of steps, a negative number of points.
 
     Warns
     -----
@@ -116,6 +120,7 @@ class Moving:
     weight: Weight | None = None
     every: int = 1
     source: Source = sobol
+    per_direction: float = 0.0
 
     __repr__ = represent
 
@@ -132,7 +137,7 @@ class Moving:
         check.require({"problem": check.model, "state": check.state}, {"problem": problem, "state": state})
         if not isinstance(problem, Problem):
             raise ParameterError(f"a {type(problem).__name__} has nodes that do not move", "a Problem")
-        carry = (np.array([float(state.step)]), state.theta, *self._moments(problem, state))
+        carry = (np.array([state.step, self._count(state)], float), state.theta, *self._moments(problem, state))
         moved = problem.with_quadrature(self._drawn(problem.ansatz, carry, problem.comm))
         found = sampling(_lebesgue(moved.quadrature), moved.field(state).value)
         before = sampling(_lebesgue(problem.quadrature), problem.field(state).value)
@@ -163,13 +168,18 @@ class Moving:
         return problem.with_quadrature(self._drawn(problem.ansatz, state.measure_carry, problem.comm))
 
     def _drawn(self, ansatz: Ansatz, carry: tuple[Array, ...], comm: MPI.Comm) -> Quadrature:
-        step, theta, mean, covariance = carry
-        cloud, draws = Cloud(ansatz, theta, mean, covariance), Draws(self.n, self.seed, int(step[0]), comm, self.source)
+        (step, n), theta, mean, covariance = carry
+        cloud, draws = Cloud(ansatz, theta, mean, covariance), Draws(int(n), self.seed, int(step), comm, self.source)
         with collective_errors(comm):
             x = self.proposal.points(cloud, draws.uniform(ansatz.dim + 1))
             q = self.proposal.density(cloud, x)
             omega = None if self.weight is None else self.weight(Field(ansatz, theta, x), q)
         return replace(Quadrature.samples(x, q, comm, weight=omega), rule=self, replicated=False)
+
+    def _count(self, state: State) -> int:
+        """Points on all ranks, from n_ε where that is known and asked for."""
+        wanted = self.per_direction * state.statistics.effective_dimension
+        return self.n << math.ceil(math.log2(wanted / self.n)) if wanted > self.n else self.n
 
     def _moments(self, problem: Problem, state: State) -> tuple[Array, Array]:
         """Mean (dim,) and covariance (dim, dim) of |u|, or |u|², at the present points; NaN where u vanishes."""
@@ -182,8 +192,9 @@ class Moving:
     def _look(self, ansatz: Ansatz, state: State, before: Sampling, found: Sampling) -> None:
         """Say what the points do not see."""
         where = f"at t = {state.t:.4g}, step {state.step}"
-        if found.effective < POOR * self.n:
-            _say(f"{where} {found.effective:.1f} of {self.n} points carry ‖u‖: its relative error is {found.error:.1e}")
+        if found.effective < POOR * self._count(state):
+            of = f"{found.effective:.1f} of {self._count(state)} points"
+            _say(f"{where} {of} carry ‖u‖: its relative error is {found.error:.1e}")
             return
         known = [(before.norm, before.error, "at the points before")]
         if isinstance(ansatz, GaussianMixture):

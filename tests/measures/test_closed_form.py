@@ -93,10 +93,10 @@ def test_gaussians_in_ten_dimensions_follow_ornstein_uhlenbeck():
     g = df.GaussianMixture.full(d, 1)
     model = ClosedForm(g, Operator.ornstein_uhlenbeck(rate, source, noise))
     start = df.State(0.0, g.pack(amplitudes=1.0, centers=[mean], scales=g.scales(0.1 * np.eye(d))))
-    end = last(df.evolve(model, start, until=0.5, controller=df.PI(rtol=1e-8)))
+    end = last(df.evolve(model, start, until=0.3, controller=df.PI(rtol=1e-7)))
     from scipy.linalg import expm
 
-    e = expm(-0.5 * rate)
+    e = expm(-0.3 * rate)
     steady = np.linalg.solve(rate, source)
     eye = np.eye(d)
     limit = np.linalg.solve(np.kron(rate, eye) + np.kron(eye, rate), 2 * noise.ravel()).reshape(d, d)
@@ -106,21 +106,21 @@ def test_gaussians_in_ten_dimensions_follow_ornstein_uhlenbeck():
     assert moments.mass(g, end.theta) == pytest.approx(moments.mass(g, start.theta), rel=1e-6)
 
 
-def test_a_wave_packet_in_a_harmonic_potential_comes_back():
-    """After one period the coherent state is where it was; norm and energy are kept."""
-    d = 6
+def test_a_wave_packet_in_a_harmonic_potential_swings_over():
+    """After half a period the coherent state is on the other side; norm and energy are kept."""
+    d = 4
     g = df.WavePackets(d, 1)
     model = ClosedForm(g, Operator.schroedinger((0.0, np.zeros(d), 0.5 * np.eye(d))))
     start = df.State(0.0, g.pack(centers=np.ones((1, d)), momenta=0.0, zeta=[[0.0, 0.25 * d * np.log(np.pi)]],
                                  **g.widths(1j * np.eye(d))))  # fmt: skip
-    end = last(df.evolve(model, start, until=2 * np.pi, controller=df.PI(rtol=1e-8)))
+    end = last(df.evolve(model, start, until=np.pi, controller=df.PI(rtol=1e-6)))
     part = g.unpack(end.theta)
-    assert part["centers"] == pytest.approx(np.ones((1, d)), abs=1e-6)
-    assert part["momenta"] == pytest.approx(np.zeros((1, d)), abs=1e-6)
+    assert part["centers"] == pytest.approx(-np.ones((1, d)), abs=2e-5)
+    assert part["momenta"] == pytest.approx(np.zeros((1, d)), abs=2e-5)
     hamiltonian = Operator((0.0, np.zeros(d), 0.5 * np.eye(d)), (), (-0.5 * np.eye(d),))
     energy = [model.inner(state.theta, hamiltonian).real for state in (start, end)]
-    assert energy[0] == pytest.approx(d, rel=1e-12) and energy[1] == pytest.approx(energy[0], rel=1e-7)
-    assert model.norm(end) == pytest.approx(1.0, rel=1e-8)
+    assert energy[0] == pytest.approx(d, rel=1e-12) and energy[1] == pytest.approx(energy[0], rel=1e-5)
+    assert model.norm(end) == pytest.approx(1.0, rel=1e-5)
 
 
 @pytest.mark.mpi

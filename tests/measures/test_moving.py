@@ -176,6 +176,16 @@ def test_ranks_agree_with_one_process(comm):
     assert together.statistics.effective_samples == pytest.approx(alone.statistics.effective_samples, rel=1e-8)
 
 
+def test_the_number_of_points_follows_the_informed_directions(tmp_path):
+    """128 and 7 informed directions at 30 points each make 256, from the first look on, and in a restart."""
+    moving = Moving(Components(), 128, per_direction=30.0)
+    first, start = moved(moving)
+    states = list(df.evolve(first, start, until=0.1, controller=df.Fixed(0.02), adapt=moving))
+    sizes = [moving.problem(problem(), state).quadrature.size for state in (start, *states)]
+    assert sizes[0] == 128 and sizes[1:] == [256] * len(states)
+    assert 6.5 < states[-1].statistics.effective_dimension < 7.0
+
+
 # -- what is out of reach ----------------------------------------------------------------------------------------
 FAR = G.pack(amplitudes=[1.0, 1.0], centers=[[0.0] * D, [6.0] * D], scales=G.scales(0.1 * np.eye(D)))
 
@@ -250,7 +260,8 @@ def test_an_ansatz_grows_and_its_points_move():
         )
 
     first, start = moved(moving)
-    states = list(df.evolve(first, start, until=0.2, controller=df.Fixed(0.02), adapt=in_turn(grow, moving)))
+    choices = {"controller": df.Fixed(0.02), "on_unresolved": "ignore"}  # a component of amplitude 0 is new
+    states = list(df.evolve(first, start, until=0.2, adapt=in_turn(grow, moving), **choices))
     assert grown == [2 * ONE.size] and all(state.measure_carry[1].size == grown[0] for state in states[1:])
 
 
@@ -269,3 +280,28 @@ def test_moments_of_mixtures_against_quadrature():
     at = np.array([0.3, -0.2])
     along = np.vstack([np.full(line.n, at[0]), line.x[0], np.full(line.n, at[1])])
     assert plane.value(theta, at[:, None])[0] == pytest.approx(line.integrate(G.value(THETA, along)), rel=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["isotropic", "diagonal", "full"])
+def test_a_split_keeps_three_moments_and_changes_the_field_to_second_order(kind):
+    ansatz = getattr(df.GaussianMixture, kind)(D, 8)
+    both = getattr(df.GaussianMixture, kind)(D, 16)
+    wide = 0.2 * np.eye(D) if kind == "isotropic" else WIDTHS[1]
+    theta = ansatz.pack(amplitudes=0.3, centers=[0.5, -1.0, 2.0], scales=ansatz.scales(wide))
+
+    def change(share):
+        new = df.ansatz.split(ansatz, theta, share, seed=1)
+        assert moments.mass(ansatz, new) == pytest.approx(moments.mass(ansatz, theta), rel=1e-13)
+        assert moments.mean(ansatz, new) == pytest.approx(moments.mean(ansatz, theta), abs=1e-13)
+        if kind != "diagonal":  # which keeps the diagonal of a full covariance
+            assert moments.covariance(ansatz, new) == pytest.approx(moments.covariance(ansatz, theta), abs=1e-13)
+        a, b = ansatz.unpack(new), ansatz.unpack(theta)
+        return moments.squared_norm(both, both.pack(
+            amplitudes=np.append(a["amplitudes"], -b["amplitudes"]),
+            **{name: np.concatenate([a[name], b[name]]) for name in ("centers", "scales")})) ** 0.5  # fmt: skip
+
+    assert np.log2(change(0.02) / change(0.01)) == pytest.approx(2.0, abs=0.15)
+    with pytest.raises(ParameterError, match="components that differ"):
+        df.ansatz.split(G, THETA, 0.1)
+    with pytest.raises(ParameterError, match="2 components in 3 dimensions"):
+        df.ansatz.split(G, G.pack(amplitudes=1.0, centers=0.0, scales=G.scales(np.eye(D))), 0.1)

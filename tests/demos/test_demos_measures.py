@@ -1,0 +1,45 @@
+"""The demos without grids: a trap, advection in five dimensions, wave packets in closed form."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from pathlib import Path
+
+import pytest
+
+DEMOS = Path(__file__).resolve().parents[2] / "demos"
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """``run(name, *options)``: the figures of a quick run."""
+    monkeypatch.syspath_prepend(str(DEMOS))
+
+    def quick(name, *options):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # few points and components, as stated in the figures
+            return importlib.import_module(name).main(["--quick", "--out", str(tmp_path), *options])
+
+    return quick
+
+
+def test_trap(run):
+    """Bounds are about three times what was measured."""
+    found = run("trap")
+    identical, split, full = found["identical"], found["split"], found["full"]
+    assert identical["mean_error"] < 1e-3 and identical["mass_drift"] < 1e-3
+    assert identical["covariance_error"] < identical["best_isotropic"]
+    assert split["mean_error"] < 2e-5 and split["covariance_error"] < 1e-3
+    assert full["mean_error"] < 1e-9 and full["covariance_error"] < 1e-8 and full["mass_drift"] < 1e-8
+
+
+def test_advection_keeps_the_error_of_the_fit(run):
+    found = run("advection5d")
+    assert found["error"] == pytest.approx(found["error_start"], rel=1e-3)
+    assert found["error_start_sampling"] < 0.01
+
+
+def test_henon_heiles(run):
+    found = run("henon_heiles", "--dims", "2", "--until", "0.05", "--outputs", "1")["2d"]
+    assert found["autocorrelation_error"] < 3e-4 and found["energy_drift"] < 1e-4
