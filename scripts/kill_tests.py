@@ -3,8 +3,9 @@
     python scripts/kill_tests.py                       # 50 kills of one process, 10 of two ranks
     python scripts/kill_tests.py --serial 4 --ranks 0
 
-A job that saves every step is killed by SIGKILL (of two ranks: one, or all and the launcher), some of them in the midst
-of a write, which is slowed down for that; then it goes on from its checkpoint, is killed again, ... until it ends.
+A job that saves every step is killed by SIGKILL (of two ranks: one, or all and the launcher): half of the times at a
+random moment, half as soon as a write is seen to have begun, which is slowed down for that; then it goes on from its
+checkpoint, is killed again, ... until it ends.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 UNTIL, STEP = 1.0, 0.02
+
+#: What is being written, beside the checkpoint that it will replace.
+BESIDE = ".run.*.beside.npz"
 
 
 # -- the job -----------------------------------------------------------------------------------------------------
@@ -125,17 +129,20 @@ def trial(folder: Path, ranks: int, kills: int, chance: random.Random) -> tuple[
     """Kills that hit a job after its first checkpoint, and how many of them left a write half done."""
     hits = torn = 0
     while hits < kills and not (folder / "done").exists():
-        process = start(folder, ranks, chance.choice([0.0, 0.05]))
+        aimed = chance.random() < 0.5
+        process = start(folder, ranks, 0.2 if aimed else 0.0)
         while process.poll() is None and not (folder / "run.npz").exists():
             time.sleep(0.01)
         before = (folder / "run.npz").stat().st_mtime_ns
         while process.poll() is None and (folder / "run.npz").stat().st_mtime_ns == before:
             time.sleep(0.005)  # it has gone on by a step
-        time.sleep(chance.uniform(0.0, 0.3))
+        while aimed and process.poll() is None and not list(folder.glob(BESIDE)):
+            time.sleep(0.002)
+        time.sleep(0.0 if aimed else chance.uniform(0.0, 0.3))
         if process.poll() is None:
             kill(process, ranks, chance)
             hits += 1
-        left = list(folder.glob(".run.*.beside.npz"))
+        left = list(folder.glob(BESIDE))
         torn += len(left)
         for path in left:
             path.unlink()

@@ -3,6 +3,7 @@
     python scripts/mpi_faults.py            # table of all faults, on either rank, launch commands and blocks in turn
     python scripts/mpi_faults.py --all      # every fault with every launch command, with and without the block
     python scripts/mpi_faults.py rhs loop   # faults whose names contain a word
+    python scripts/mpi_faults.py --part 0/4 # every fourth of them
 
 A fault is (what fails, on which rank, from which step on, launch command, with or without `dfpde.parallel.run`).  Each
 runs on two ranks; a run that lasts longer than the time-out hangs.  A good one ends with a code other than 0 and with
@@ -20,7 +21,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -254,6 +256,12 @@ def run(fault: Fault, timeout: float = 120.0) -> Outcome:
     return Outcome(code, messages(text), time.monotonic() - start, text)
 
 
+def run_all(faults: Sequence[Fault], jobs: int = 3) -> Iterator[Outcome]:
+    """Outcomes in the order of the faults, several runs at a time: most of their seconds they wait for each other."""
+    with ThreadPoolExecutor(jobs) as pool:
+        yield from pool.map(run, faults)
+
+
 def table(everything: bool = False) -> list[Fault]:
     """All faults on either rank; launch commands, blocks and steps in turn, or all of them."""
     ways = list(itertools.product(LAUNCHERS, (False, True)))
@@ -268,9 +276,9 @@ def table(everything: bool = False) -> list[Fault]:
 def main(arguments: argparse.Namespace, report: Callable[[str], None] = print) -> int:
     """Run the table and print it; the exit code says whether all is well."""
     faults = [f for f in table(arguments.all) if not arguments.words or any(w in f.what for w in arguments.words)]
-    bad = 0
-    for fault in faults:
-        outcome = run(fault)
+    part, parts = (int(number) for number in arguments.part.split("/"))
+    faults, bad = faults[part::parts], 0
+    for fault, outcome in zip(faults, run_all(faults, arguments.jobs), strict=True):
         bad += not outcome.good(fault)
         verdict = "ok" if outcome.good(fault) else "BAD"
         code = "hangs" if outcome.code is None else str(outcome.code)
@@ -290,6 +298,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--part", default="0/1", metavar="K/N")
+    parser.add_argument("--jobs", type=int, default=3, help="runs at a time")
     parser.add_argument("--verbose", action="store_true", help="print the output of runs that went wrong")
     parser.add_argument("--program", help=argparse.SUPPRESS)
     parser.add_argument("--rank", type=int, default=0, help=argparse.SUPPRESS)

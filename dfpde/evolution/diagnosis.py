@@ -147,6 +147,8 @@ def _rank(problem: Model, state: State, failure: SolverError) -> tuple[str, str]
         return failure.what, failure.remedy
     sigma = singular_values(tangent)
     lost = tangent.columns - int(np.sum(sigma > 1e-8 * sigma[0]))
+    if lost == 0:
+        return failure.what, failure.remedy
     return (
         f"lost rank: {lost} of {tangent.columns} directions have singular values below 1e-8 of the largest "
         f"({sigma[0]:.1e}); {failure.what}",

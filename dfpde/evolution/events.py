@@ -148,13 +148,24 @@ class Watch:
         self.before: list[float] = [0.0] * len(self.events)
 
     def arm(self, state: State, step_to: StepTo, dt: float, fresh: Sequence[Event] | None = None) -> None:
-        """Take the signs at a state; those of events that have just happened, at first of all, a short step later."""
+        """Take the signs at a state; those of events that have just happened, at first of all, a short step later.
+
+        At first (`fresh` is None) a zero within that step has just been met, or is about to be: the state knows, where
+        it comes from a run with as many events.
+        """
         self.before = [event.at(state, self.comm) for event in self.events]
         unsure = [i for i, event in enumerate(self.events) if fresh is None or any(event is one for one in fresh)]
         if unsure:
+            known = state.event_carry if fresh is None and len(state.event_carry) == len(self.events) else None
             soon = step_to(state.t + max(PROBE * dt, 64 * 2.0**-52 * abs(state.t)))
             for i in unsure:
-                self.before[i] = self.events[i].at(soon, self.comm)
+                now, self.before[i] = self.before[i], self.events[i].at(soon, self.comm)
+                if known is not None and known[i] != 0.0 and not now * self.before[i] > 0:
+                    self.before[i] = known[i]
+
+    def kept(self, state: State) -> State:
+        """The state with the signs that are waited from."""
+        return state.with_(event_carry=tuple(self.before)) if self.events else state
 
     def happened(self, start: State, end: State, step_to: StepTo) -> tuple[list[Event], State]:
         """The earliest events of the step from start to end, all of one instant, and the state there; or none, end."""

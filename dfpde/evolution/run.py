@@ -243,10 +243,13 @@ def _states(march: _March, state: State, rescue: Callable[[State], None] | None)
                 else:
                     march, state = march.adapted(state)
                     run = march.run
+                if happened and state.t < until:
+                    watched.arm(state, partial(step_to, run, state), _short(state, until), happened)
+                state = watched.kept(state)
                 if happened or march.everything or state.t == stop:
                     yield state
                     state = _as_the_equation_is_now(run, state, step)
-                if happened and state.t < until:
+                if happened and state.t < until:  # the loop body may have changed f
                     watched.arm(state, partial(step_to, run, state), _short(state, until), happened)
     except Exception as error:
         if rescue is not None and shared(march.problem.comm, error):

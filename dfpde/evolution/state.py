@@ -98,6 +98,8 @@ class State:
     controller_carry, rule_carry, solver_carry, integrator_carry : tuple of float
         What the step controller (earlier error ratios), the regularization rule, the solver (`LSQR.carry`) and the
         integrator carry to the next step.
+    event_carry : tuple of float
+        The signs from which the events of the run are waited for; () without events.
     measure_carry : tuple of arrays
         What the points of a moving measure were drawn from (`dfpde.measures.Moving`); empty where none moves.
     statistics : Statistics
@@ -116,6 +118,7 @@ class State:
     rule_carry: tuple[float, ...] = ()
     solver_carry: tuple[float, ...] = ()
     integrator_carry: tuple[float, ...] = ()
+    event_carry: tuple[float, ...] = ()
     measure_carry: tuple[Array, ...] = ()
     statistics: Statistics = Statistics()
 

@@ -480,3 +480,17 @@ def test_a_finished_run_resumed_yields_nothing(comm, shared_tmp_path):
     with pytest.warns(df.errors.DfpdeWarning, match="2 output times up to the state's t = 0.1 are skipped"):
         later = list(df.evolve(problem, end, **(choices | {"until": 0.2}), times=(0.05, 0.1, 0.15)))
     assert [state.t for state in later] == [0.15, 0.2]
+
+
+@pytest.mark.parametrize("cut", range(3, 9))
+def test_events_happen_also_where_a_checkpoint_is_a_rounding_before_or_after(cut, tmp_path):
+    """θ grows by 0.1 a step and is thrown back at 0.5, of which a step falls short by a rounding."""
+    ansatz = linear(1)
+    problem = df.Problem(ansatz, df.Quadrature.gauss((0, 1), 12, 8), lambda t, x, u: np.sqrt(2) * np.sin(np.pi * x[0]))
+    back = df.Event(lambda t, state: state.theta[0] - 0.5, action=lambda state: state.with_(theta=state.theta - 1.0))
+    how = dict(until=1.0, events=[back], regularization=df.Tikhonov(1e-10), controller=df.Fixed(0.1))
+    states = list(df.evolve(problem, df.State(0.0, np.full(1, -1e-15)), **how))
+    assert any(0 < 0.5 - state.theta[0] < 1e-14 for state in states)
+    df.save(tmp_path / "s.npz", states[cut], problem=problem)
+    (*_, last) = df.evolve(problem, df.load(tmp_path / "s.npz", problem=problem), **how)
+    assert np.array_equal(last.theta, states[-1].theta) and last.step == states[-1].step

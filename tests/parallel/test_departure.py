@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from dfpde.parallel.departure import exit_code
-from scripts.mpi_faults import Fault, messages, run
+from scripts.mpi_faults import Fault, messages, run, run_all
 
 PARTS = [
     Fault("rhs", 1, 2, "mpirun", False),
@@ -30,9 +30,15 @@ PARTS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def outcomes():
+    """All of them, several at a time."""
+    return dict(zip(PARTS, run_all(PARTS), strict=True))
+
+
 @pytest.mark.parametrize("fault", PARTS, ids=lambda f: f"{f.what}-{f.rank}-{f.launcher}-{f.guarded}".replace(" ", "_"))
-def test_a_fault_on_one_rank_ends_the_job_with_a_code_and_one_message(fault):
-    outcome = run(fault)
+def test_a_fault_on_one_rank_ends_the_job_with_a_code_and_one_message(fault, outcomes):
+    outcome = outcomes[fault]
     assert outcome.good(fault), (outcome, outcome.output)
 
 
