@@ -9,6 +9,8 @@ from dfpde.ansatz.mixtures import moments
 from dfpde.closed_form import ClosedForm, Operator
 from dfpde.closed_form.polynomials import derivatives, evaluate, inner, multiply, shift, symmetric
 from dfpde.errors import ParameterError, ShapeError
+from dfpde.evolution.diagnosis import _growth
+from dfpde.regularization import StageContext
 from tests.small import last
 
 SELF = MPI.COMM_SELF
@@ -133,6 +135,18 @@ def test_ranks_agree_with_one_process(comm):
                               controller=df.Fixed(0.02), solver=df.LSQR()))  # fmt: skip
 
     assert run(comm).theta == pytest.approx(run(SELF).theta, rel=1e-9)
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_growth_is_named_with_and_without_points(closed):
+    """u_t = 2 u doubles within ln 2/2: what a diagnosis says of a run that fails."""
+    ansatz, theta = mixture("full")
+    growing = Operator((2.0, np.zeros(2)))
+    points = df.Quadrature.gauss([(-6.0, 6.0)] * 2, 10, 9, SELF)
+    model = ClosedForm(ansatz, growing) if closed else df.Problem(ansatz, points, growing)
+    velocity = df.Tikhonov(1e-6).velocity(model.system(0.0, theta), None, df.Dense(), StageContext(0.0, 0.1, 1))
+    state = df.State(0.0, theta)
+    assert _growth(model, state, velocity, model.norm(state)) == pytest.approx(2.0, rel=1e-5)
 
 
 def test_refusals():
