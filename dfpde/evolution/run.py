@@ -96,7 +96,7 @@ def evolve(
         one after its action.
     adapt : callable or None
         (problem, state) -> (problem, state) to go on with, or None for the same, after every accepted step and before
-        it is yielded: an ansatz that grows (`Growing`), points that move.
+        it is yielded: an ansatz that grows (`Growing`), points that move (`dfpde.measures.Moving`).
     rescue : callable or None
         Called on all ranks with the last good state before an error leaves this generator: write it.
     max_steps : int or None

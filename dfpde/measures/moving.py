@@ -45,6 +45,10 @@ POOR = 0.01
 APART, MATTERS = 6.0, 0.05
 
 
+#: What helps.
+REMEDY = "more points, a wider proposal, or a Blend with a part that has heavy tails or covers the domain"
+
+
 class SamplingWarning(DfpdeWarning):
     """Random points that do not see the solution."""
 
@@ -110,8 +114,8 @@ class Moving:
     Warns
     -----
     SamplingWarning
-        Fewer than one point in a hundred carries ‖u‖; or ‖u‖ at the new points, at those before and, for Gaussian
-        mixtures, in closed form differ by more than their sampling errors explain: a part of u is out of reach.
+        Once in a run: fewer than one point in a hundred carries ‖u‖; or ‖u‖ at the new points, at those before and, for
+        Gaussian mixtures, in closed form differ by more than their sampling errors explain: a part is out of reach.
     """
 
     proposal: Proposal
@@ -137,15 +141,21 @@ class Moving:
         check.require({"problem": check.model, "state": check.state}, {"problem": problem, "state": state})
         if not isinstance(problem, Problem):
             raise ParameterError(f"a {type(problem).__name__} has nodes that do not move", "a Problem")
-        carry = (np.array([state.step, self._count(state)], float), state.theta, *self._moments(problem, state))
-        moved = problem.with_quadrature(self._drawn(problem.ansatz, carry, problem.comm))
+        known = (state.theta, *self._moments(problem, state))
+        said = bool(state.measure_carry) and bool(state.measure_carry[0][2])
+        numbers = np.array([state.step, self._count(state), said], dtype=float)
+        moved = problem.with_quadrature(self._drawn(problem.ansatz, (numbers, *known), problem.comm))
         found = sampling(_lebesgue(moved.quadrature), moved.field(state).value)
         before = sampling(_lebesgue(problem.quadrature), problem.field(state).value)
         if problem.quadrature.density is None:
             before = replace(before, error=0.0)  # its points are no random ones
-        self._look(problem.ansatz, state, before, found)
+        unseen = self._unseen(problem.ansatz, state, before, found)
+        if unseen and not said:
+            text = f"points that do not see the solution: {unseen}\n  Try: {REMEDY}"
+            warnings.warn(text, SamplingWarning, stacklevel=2)
+            numbers[2] = 1.0
         state = state.counted(effective_samples=found.effective, sampling_error=found.error)
-        return moved, state.with_(measure_carry=carry, at_end=False, solver_carry=())
+        return moved, state.with_(measure_carry=(numbers, *known), at_end=False, solver_carry=())
 
     def __call__(self, problem: Model, state: State) -> tuple[Model, State] | None:
         """What `evolve` calls after every accepted step; collective."""
@@ -168,7 +178,7 @@ class Moving:
         return problem.with_quadrature(self._drawn(problem.ansatz, state.measure_carry, problem.comm))
 
     def _drawn(self, ansatz: Ansatz, carry: tuple[Array, ...], comm: MPI.Comm) -> Quadrature:
-        (step, n), theta, mean, covariance = carry
+        (step, n, _), theta, mean, covariance = carry
         cloud, draws = Cloud(ansatz, theta, mean, covariance), Draws(int(n), self.seed, int(step), comm, self.source)
         with collective_errors(comm):
             x = self.proposal.points(cloud, draws.uniform(ansatz.dim + 1))
@@ -189,13 +199,12 @@ class Moving:
             u = u**2 if np.dtype(problem.ansatz.dtype).kind == "c" else u
         return weighted_moments(plain, u)
 
-    def _look(self, ansatz: Ansatz, state: State, before: Sampling, found: Sampling) -> None:
-        """Say what the points do not see."""
+    def _unseen(self, ansatz: Ansatz, state: State, before: Sampling, found: Sampling) -> str:
+        """What the points do not see, in words; empty where they see all."""
         where = f"at t = {state.t:.4g}, step {state.step}"
         if found.effective < POOR * self._count(state):
             of = f"{found.effective:.1f} of {self._count(state)} points"
-            _say(f"{where} {of} carry ‖u‖: its relative error is {found.error:.1e}")
-            return
+            return f"{where} {of} carry ‖u‖: its relative error is {found.error:.1e}"
         known = [(before.norm, before.error, "at the points before")]
         if isinstance(ansatz, GaussianMixture):
             known.insert(0, (math.sqrt(squared_norm(ansatz, state.theta)), 0.0, "in closed form"))
@@ -203,8 +212,8 @@ class Moving:
             allowed = max(APART * math.hypot(found.error, error), MATTERS)  # NaN, too few points: nothing is said
             if abs(norm - found.norm) > allowed * max(norm, found.norm):
                 new = f"{found.norm:.4g} ± {100 * found.error:.1f} % at the new points"
-                _say(f"{where} ‖u‖ is {new} and {norm:.4g} {where_else}")
-                return
+                return f"{where} ‖u‖ is {new} and {norm:.4g} {where_else}"
+        return ""
 
 
 def _lebesgue(quadrature: Quadrature) -> Quadrature:
@@ -212,11 +221,6 @@ def _lebesgue(quadrature: Quadrature) -> Quadrature:
     if quadrature.density is None:
         return quadrature
     return Quadrature.samples(quadrature.x, quadrature.density, quadrature.comm)
-
-
-def _say(text: str) -> None:
-    remedy = "more points, a wider proposal, or a Blend with a part that has heavy tails or covers the domain"
-    warnings.warn(f"points that do not see the solution: {text}\n  Try: {remedy}", SamplingWarning, stacklevel=4)
 
 
 def weighted_moments(quadrature: Quadrature, density: Array) -> tuple[Array, Array]:

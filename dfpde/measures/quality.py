@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from .. import validation as check
 from ..domain.quadrature import Quadrature
-from ..errors import ShapeError
+from ..errors import ParameterError, ShapeError
+from ..evolution.state import State
 from ..parallel.collective import collective_errors
+from ..problem import Problem
 from ..representation import represent
 
 Array = NDArray[Any]
@@ -80,3 +82,32 @@ def sampling(quadrature: Quadrature, values: Any) -> Sampling:
     few = quadrature.size < 2 * GROUPS
     spread = math.nan if few else math.sqrt(GROUPS * float(np.var(parts, ddof=1))) / total
     return Sampling(math.sqrt(total), spread / 2, total**2 / squares)
+
+
+@check.takes(problem=check.model, state=check.state)
+def unseen_defect(problem: Problem, state: State) -> Sampling:
+    """‖J θ̇ − f‖ at points that θ̇ was not fitted to, with its sampling error; collective.
+
+    `Statistics.defect` is what is left at the points of the step, which is too little where they are few: about
+    1 − n_ε/N of the whole.  After a step with `Moving` the state's velocity has not seen the points of
+    ``moving.problem(problem, state)``.
+
+    Parameters
+    ----------
+    problem : Problem
+        At new points.
+    state : State
+        Of a scheme whose last stage is at its end (`DormandPrince`), after a step.
+
+    Raises
+    ------
+    ParameterError
+        A problem without a quadrature, or a state without a velocity.
+    """
+    if not isinstance(problem, Problem) or state.velocity is None:
+        raise ParameterError("no quadrature, or a state before its first step", "a Problem and a state of a run")
+    u = problem.field(state)
+    f = problem.time_derivative(state.t, u)
+    with collective_errors(problem.comm):
+        residual = problem.ansatz.jvp(state.theta, u.x, np.asarray(state.velocity)) - f
+    return sampling(problem.quadrature, residual)

@@ -60,7 +60,7 @@ class Walkers:
     Warns
     -----
     SamplingWarning
-        Fewer than a fifth of the Markov steps are accepted.
+        Once in a run: fewer than a fifth of the Markov steps are accepted.
 
     References
     ----------
@@ -133,12 +133,13 @@ class Walkers:
         parts = comm.allgather((mine, accepted)) if comm.size > 1 else [(mine, accepted)]
         x = np.hstack([part for part, _ in parts])
         share = sum(count for _, count in parts) / (steps * x.shape[1])
-        if share < LEAST:
+        said = bool(state.measure_carry) and bool(state.measure_carry[0][1])
+        if share < LEAST and not said:
             warnings.warn(
                 f"walkers accept {100 * share:.0f} % of their steps at t = {state.t:.4g}\n  Try: a smaller tau",
                 SamplingWarning, stacklevel=3,
             )  # fmt: skip
-        carry = (np.array([share]), state.theta, x)
+        carry = (np.array([share, said or share < LEAST], float), state.theta, x)
         return self._at(problem, state.theta, x), state.with_(measure_carry=carry, at_end=False, solver_carry=())
 
     def _chains(self, problem: Problem, theta: Array, x: Array, root: Array, numbers: Array) -> tuple[Array, int]:

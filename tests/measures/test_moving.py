@@ -24,6 +24,7 @@ from dfpde.measures import (
     independent,
     relative,
     sampling,
+    unseen_defect,
 )
 from dfpde.measures.proposals import Cloud
 from tests.small import last
@@ -184,6 +185,23 @@ def test_the_number_of_points_follows_the_informed_directions(tmp_path):
     sizes = [moving.problem(problem(), state).quadrature.size for state in (start, *states)]
     assert sizes[0] == 128 and sizes[1:] == [256] * len(states)
     assert 6.5 < states[-1].statistics.effective_dimension < 7.0
+
+
+def test_the_defect_that_counts_is_that_at_other_points():
+    """A velocity fitted at 8 points to 7 parameters leaves little there, and ten times more elsewhere."""
+    isotropic = df.GaussianMixture.isotropic(D, 1)
+    theta = isotropic.pack(amplitudes=1.0, centers=[[1.0, -1.0, 0.5]], scales=2.5)
+    defects = {}
+    for n in (8, 4096):
+        moving = Moving(Components(), n, seed=1)
+        begun, start = silent(moving.start, problem(ansatz=isotropic), df.State(0.0, theta))
+        choices = {"regularization": df.Tikhonov(1e-8), "controller": df.Fixed(1e-4), "on_unresolved": "ignore"}
+        state = last(df.evolve(begun, start, until=1e-4, **choices))
+        large = Moving(Components(), 4096, seed=2).start(begun, state)[0]
+        defects[n] = state.statistics.defect, unseen_defect(large, state)
+    (few, elsewhere), (many, also) = defects[8], defects[4096]
+    assert many == pytest.approx(also.norm, rel=0.05) and also.error < 0.05
+    assert few < 0.7 * many < many < elsewhere.norm
 
 
 # -- what is out of reach ----------------------------------------------------------------------------------------
