@@ -539,7 +539,7 @@ EXEMPT = {
     "protocols and bases": "Ansatz Controller Integrator Loss Preconditioner Proposal Regularization Rows Solver "
     "Stepper",
     "results and errors, which users are given": "AnsatzReport Decision DfpdeError Entry EpsilonReport EpsilonWarning "
-    "Sensitivity Solution Spectrum StageContext Statistics Step Velocity Leverage Sampling SamplingWarning",
+    "Sensitivity Solution Spectrum StageContext Statistics Step Velocity Leverage Sampling SamplingWarning Cloud",
     "tables of coefficients": "ImexTableau Splitting Tableau",
     "called in every stage": "anchored collective_errors raise_on_all require_finite same_on_all_ranks multi_index exp "
     "softplus square fisher relative block_metric leverage real_rows right_singular root_weights singular_values "

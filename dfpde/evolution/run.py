@@ -96,7 +96,8 @@ def evolve(
         one after its action.
     adapt : callable or None
         (problem, state) -> (problem, state) to go on with, or None for the same, after every accepted step and before
-        it is yielded: an ansatz that grows (`Growing`), points that move (`dfpde.measures.Moving`).
+        it is yielded: an ansatz that grows (`Growing`), points that move (`dfpde.measures.Moving`).  If it has a method
+        ``problem(problem, state)``, that gives the problem which a state with `measure_carry` was left with.
     rescue : callable or None
         Called on all ranks with the last good state before an error leaves this generator: write it.
     max_steps : int or None
@@ -149,6 +150,9 @@ def evolve(
     if regularization is None:
         regularization = AutoInertia(min(getattr(controller, "rtol", 0.0) or 1e-4, 0.1))
     solver = default_solver() if solver is None else solver
+    resumed = getattr(adapt, "problem", None)
+    if resumed is not None and state.measure_carry:
+        problem = resumed(problem, state)
     measured, state = _measured(problem, state, regularization)
     run = Run(measured.for_run(), regularization, controller, integrator, solver, state.t)
     guard = Guard(problem.comm, state, float(until), max_steps, max_seconds)

@@ -2,12 +2,12 @@
 
 from ..domain.draws import Draws, independent, sobol
 from .moving import Moving, SamplingWarning, fisher, in_turn, relative
-from .proposals import Blend, Components, FittedGaussian, FittedStudent, Proposal, Uniform, Written
+from .proposals import Blend, Cloud, Components, FittedGaussian, FittedStudent, Proposal, Uniform, Written
 from .quality import Sampling, sampling, unseen_defect
 from .walkers import Walkers
 
 __all__ = [
-    "Blend", "Components", "Draws", "FittedGaussian", "FittedStudent", "Moving", "Proposal", "Sampling",
+    "Blend", "Cloud", "Components", "Draws", "FittedGaussian", "FittedStudent", "Moving", "Proposal", "Sampling",
     "SamplingWarning", "Uniform", "Walkers", "Written", "fisher", "in_turn", "independent", "relative", "sampling",
     "sobol", "unseen_defect",
 ]  # fmt: skip

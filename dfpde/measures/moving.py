@@ -84,8 +84,8 @@ class Moving:
         for state in df.evolve(problem, start, until=1.0, adapt=moving):
             now = moving.problem(problem, state)     # the equation at the points of this state
 
-    The same points on any number of ranks.  A run that goes on from a checkpoint takes the same steps, bit for bit:
-    ``evolve(moving.problem(problem, state), state, adapt=moving)``.
+    The same points on any number of ranks.  A run that goes on from a checkpoint takes the same steps, bit for bit, as
+    `evolve` begins with the points that a state was left with.
 
     Parameters
     ----------
@@ -242,7 +242,31 @@ def weighted_moments(quadrature: Quadrature, density: Array) -> tuple[Array, Arr
     return mean, (second / shift[0]).reshape(dim, dim)
 
 
-def in_turn(*adapts: Adapt) -> Adapt:
+@dataclass(frozen=True)
+class InTurn:
+    """Several `adapt` of `evolve`, one after the other; see `in_turn`."""
+
+    adapts: tuple[Adapt, ...]
+
+    __repr__ = represent
+
+    def __call__(self, problem: Model, state: State) -> tuple[Model, State]:
+        """What `evolve` calls after every accepted step."""
+        for adapt in self.adapts:
+            changed = adapt(problem, state)
+            if changed is not None:
+                problem, state = changed
+        return problem, state
+
+    def problem(self, problem: Model, state: State) -> Model:
+        """The problem that a state was left with."""
+        for adapt in self.adapts:
+            left = getattr(adapt, "problem", None)
+            problem = problem if left is None else left(problem, state)
+        return problem
+
+
+def in_turn(*adapts: Adapt) -> InTurn:
     """One `adapt` of several, applied one after the other: an ansatz that grows, then points that move.
 
     Raises
@@ -252,12 +276,4 @@ def in_turn(*adapts: Adapt) -> Adapt:
     """
     for number, adapt in enumerate(adapts):
         check.function(f"adapts[{number}]", adapt)
-
-    def all_of_them(problem: Model, state: State) -> tuple[Model, State]:
-        for adapt in adapts:
-            changed = adapt(problem, state)
-            if changed is not None:
-                problem, state = changed
-        return problem, state
-
-    return all_of_them
+    return InTurn(adapts)

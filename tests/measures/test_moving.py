@@ -142,11 +142,25 @@ def test_a_restart_in_the_middle_takes_the_same_steps_bit_for_bit(tmp_path, ever
     middle = states[4]
     df.save(tmp_path / "middle.npz", middle, problem=first)
     loaded = df.load(tmp_path / "middle.npz", problem=first)
-    again = moving.problem(problem(), loaded)
-    rest = list(df.evolve(again, loaded, until=0.5, controller=CONTROL, adapt=moving))
+    rest = list(df.evolve(problem(), loaded, until=0.5, controller=CONTROL, adapt=in_turn(moving)))
     assert len(rest) == len(states) - 5
     for a, b in zip(rest, states[5:], strict=True):
         assert a.t == b.t and np.array_equal(a.theta, b.theta) and np.array_equal(a.velocity, b.velocity)
+
+
+def test_a_run_in_a_directory_goes_on_with_its_points(tmp_path):
+    """Stopped after three output times and begun again, a `Run` has the states of one that was never stopped."""
+    moving, times = Moving(Components(), 128, seed=4), np.linspace(0.1, 0.5, 5)
+    first, start = moved(moving)
+    choices = {"until": 0.5, "times": times, "controller": CONTROL, "adapt": moving}
+    whole = list(df.evolve(first, start, **choices))
+    for stop in (3, None):
+        with df.Run(tmp_path / "run", first) as run:
+            for count, _ in enumerate(run.evolve(start, **choices), 1):
+                if count == stop:
+                    break
+            end = run.state
+    assert end.t == 0.5 and np.array_equal(end.theta, whole[-1].theta)
 
 
 def test_a_checkpoint_belongs_to_the_rule_and_its_seed(tmp_path):

@@ -43,8 +43,7 @@ def test_a_closed_ansatz_is_exact_and_goes_on_bit_for_bit(tmp_path):
     assert ONE.unpack(states[-1].theta)["centers"][0] == pytest.approx(mean, abs=2e-4)
     df.save(tmp_path / "middle.npz", states[3], problem=first)
     loaded = df.load(tmp_path / "middle.npz", problem=first)
-    again = walkers.problem(problem(), loaded)
-    rest = list(df.evolve(again, loaded, until=0.5, controller=CONTROL, adapt=walkers))
+    rest = list(df.evolve(problem(), loaded, until=0.5, controller=CONTROL, adapt=walkers))
     assert all(np.array_equal(a.theta, b.theta) for a, b in zip(rest, states[4:], strict=True))
 
 
