@@ -284,5 +284,5 @@ def _products(ansatz: Ansatz, linear: Linearization, points: int) -> Products:
         return linear.vjp(values.reshape(field_shape))
 
     if ansatz.matrix_free:
-        return Products(columns_at, pair, jvp, vjp)
+        return Products(columns_at, pair, jvp, vjp, linear.sample if pair == 1 else None)
     return Products(columns_at, pair)

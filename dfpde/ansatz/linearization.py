@@ -28,6 +28,10 @@ class Linearization(Protocol):
         """J at some of the points, shape (p, *shape, few)."""
         ...
 
+    def sample(self, points: slice, root: Array) -> Any:
+        """J at some of the points, row k times root_k, as a `leastsquares.Sample`; None where an array is as good."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Recomputed:
@@ -48,3 +52,6 @@ class Recomputed:
     def columns(self, points: slice) -> Array:
         """J at some of the points, shape (p, *shape, few)."""
         return self.ansatz.tangent(self.theta, self.x[:, points])
+
+    def sample(self, points: slice, root: Array) -> None:
+        """Nothing better than `columns`."""

@@ -19,6 +19,7 @@ from .. import validation as check
 from ..errors import ParameterError
 from ..leastsquares import LSQR, GramCholesky, LeastSquares, Preconditioner, Rows, Solution, Solver
 from ..leastsquares.rows import CHUNK_BYTES
+from ..leastsquares.sample import Sample
 from ..parallel.collective import collective_errors
 from ..representation import represent
 
@@ -102,6 +103,9 @@ class ProjectedRows(Rows):
 
     def chunks(self, stride: int = 1, y: Array | None = None, size: int = CHUNK_BYTES) -> Iterator[Array]:
         return self.inner.chunks(stride, y, size)
+
+    def sample(self, stride: int, y: Array) -> tuple[Sample, Array]:
+        return self.inner.sample(stride, y)
 
     def add_gram(self, gram: Array, y: Array | None = None, stride: int = 1) -> None:
         self.inner.add_gram(gram, y, stride)

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import dsyrk
 from scipy.linalg.lapack import dpotrs
 
 from .. import validation as check
@@ -25,6 +24,7 @@ from .events import FACTOR, GRAM
 from .gram import shifted_cholesky
 from .preconditioner import NEVER, Preconditioner, refuse_unless
 from .rows import stride
+from .sample import Sample, join
 from .system import LeastSquares
 
 Array = NDArray[Any]
@@ -47,7 +47,7 @@ class DualCholesky(Preconditioner):
     @check.takes(keep=check.real(above=0, infinite=True))
     def __init__(self, keep: float = math.inf) -> None:
         self.keep = keep
-        self._rows = np.empty((0, 0))  # D⁻¹ √W Jᵀ Sᵀ (p, m), on rank 0
+        self._gram = np.empty((0, 0))
         self._scale: Array | None = None
         self._rhs: Array | None = None
 
@@ -63,54 +63,52 @@ class DualCholesky(Preconditioner):
         """
         comm = system.comm
         with collective_errors(comm):
-            parts = list(self._sample(system))
-            local = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+            samples, rhs = zip(*self._sample(system), strict=True)
+            local = join(samples), np.concatenate(rhs)
         gathered = [local] if comm.size == 1 else comm.gather(local)
-        finite = gathered is None or all(math.isfinite(float(np.sum(part[:-1]))) for part in gathered)
+        self._rhs, finite = system.rhs, True
+        with collective_errors(comm):
+            if gathered is not None:
+                self._sampled, self._right = (
+                    join([rows for rows, _ in gathered]),
+                    np.concatenate([y for _, y in gathered]),
+                )
+                self._kernel(system.scale)
+                finite = math.isfinite(float(np.trace(self._gram)))
         refuse_unless(finite, system.tangent)
-        if gathered is not None:
-            both = gathered[0] if comm.size == 1 else np.concatenate(gathered, axis=1)
-            self._rows, self._right = both[:-1], both[-1]
-        self._rhs = system.rhs
-        self._scale, self._gram = None, np.empty((0, 0))
         return self.shift(system)
 
-    def _sample(self, system: LeastSquares) -> Iterator[Array]:
-        """This rank's rows (p + 1, few) of each block, the right-hand side below them."""
+    def _sample(self, system: LeastSquares) -> Iterator[tuple[Sample, Array]]:
+        """This rank's rows of each block, and the right-hand side there."""
         start = 0
         for block in system.tangent.blocks:
             rhs = system.rhs[start : start + block.rows]
             yield block.sample(stride(block.rows, self.keep, block.line), rhs)
             start += block.rows
 
+    def _kernel(self, scale: Array | None) -> None:
+        self._scale = scale
+        with GRAM:
+            self._gram = self._sampled.kernel(scale)
+
     def shift(self, system: LeastSquares) -> float:
-        """The factor with this system's ε and D: m³/3 flops, with another D m²p more."""
+        """The factor with this system's ε and D: m³/3 flops, with another D the Gram matrix of the rows again."""
         with collective_errors(system.comm):
             if system.comm.rank == 0:
-                with GRAM:
-                    self._rescale(system.scale)
+                scale, old = system.scale, self._scale
+                if scale is not old and (scale is None or old is None or not np.array_equal(scale, old)):
+                    self._kernel(scale)
                 with FACTOR:
                     self._eps2 = max(system.eps**2, SMALLEST * float(np.trace(self._gram)), 1e-300)
                     self._factor = shifted_cholesky(self._gram, self._eps2)
         return NEVER
 
-    def _rescale(self, scale: Array | None) -> None:
-        old, self._scale = self._scale, scale
-        same = scale is old or (scale is not None and old is not None and np.array_equal(scale, old))
-        if not same:
-            self._rows *= (np.ones(len(self._rows)) if old is None else old)[:, None]
-            self._rows /= (np.ones(len(self._rows)) if scale is None else scale)[:, None]
-        if not same or not self._gram.size:
-            self._gram = dsyrk(1.0, self._rows.T, lower=1)
-
     def solve(self, y: Array) -> Array:
         """P⁻¹ y: four products with B."""
-        rows, scale = self._rows, 1.0 if self._scale is None else self._scale
-        y = y / scale
-        a = self._inverse(y @ rows)
-        z = (y - rows @ a) / self._eps2
-        found: Array = (z + rows @ self._inverse(a - z @ rows)) / scale
-        return found
+        y = self._divided(y)
+        a = self._inverse(self._apply(y))
+        z = (y - self._adjoint(a)) / self._eps2
+        return self._divided(z + self._adjoint(self._inverse(a - self._apply(z))))
 
     def start(self, system: LeastSquares) -> Array | None:
         """The solution of the same problem on the sampled rows, D⁻¹Bᵀ(K + ε²)⁻¹r."""
@@ -118,8 +116,19 @@ class DualCholesky(Preconditioner):
             return None
         if system.comm.rank > 0:
             return np.empty(0)
-        found: Array = self._rows @ self._inverse(self._right)
-        return found if self._scale is None else found / self._scale
+        return self._divided(self._adjoint(self._inverse(self._right)))
+
+    def _divided(self, v: Array) -> Array:
+        """D⁻¹ v."""
+        return v if self._scale is None else v / self._scale
+
+    def _apply(self, v: Array) -> Array:
+        """B v."""
+        return self._sampled.apply(self._divided(v))
+
+    def _adjoint(self, a: Array) -> Array:
+        """Bᵀ a."""
+        return self._divided(self._sampled.adjoint(a))
 
     def _inverse(self, y: Array) -> Array:
         solution: Array = dpotrs(self._factor, y, lower=1)[0]

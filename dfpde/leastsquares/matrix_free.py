@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .rows import CHUNK_BYTES, Rows, pieces, weighted
+from .sample import Sample
 
 Array = NDArray[Any]
 
@@ -27,12 +28,16 @@ class Products:
         v (p,) -> (rows,), and y (rows,) -> (p,), where they are cheaper than forming the tangent by chunks.
     pair : int
         2 where the field is complex (rows Re, Im of each point), else 1.
+    sample : callable or None
+        (slice of points, root (few,)) -> those rows times root as an operator, where that is cheaper than an array, or
+        None.
     """
 
     columns_at: Callable[[slice], Array]
     pair: int = 1
     jvp: Callable[[Array], Array] | None = None
     vjp: Callable[[Array], Array] | None = None
+    sample: Callable[[slice, Array], Sample | None] | None = None
 
 
 class MatrixFreeRows(Rows):
@@ -78,6 +83,14 @@ class MatrixFreeRows(Rows):
             root = factor * self._select(self.root, part).reshape(-1)
             last = None if y is None else factor * self._select(y, part).reshape(-1)
             yield weighted(self.products.columns_at(part), root, last)
+
+    def sample(self, stride: int, y: Array) -> tuple[Sample, Array]:
+        points, factor = slice(stride // 2, self.points, stride), math.sqrt(stride)
+        if self.products.sample is not None:
+            found = self.products.sample(points, factor * self._select(self.root, points).reshape(-1))
+            if found is not None:
+                return found, factor * self._select(y, points).reshape(-1)
+        return super().sample(stride, y)
 
     def dense(self) -> Array:
         matrix = np.empty((self.columns, self.rows))

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from scipy.linalg.blas import dsyrk
 from scipy.sparse import csr_array
 
+from .sample import Sample, StoredSample
+
 Array = NDArray[Any]
 
 #: Bytes of one chunk of rows of a Gram matrix.  The time is flat in it, so it is small enough for a cache.
@@ -80,10 +82,11 @@ class Rows(ABC):
         (rows,) arrays (p + 1, few): below √W J the entries of y, times √k too.  A block is at most about `size` bytes.
         """
 
-    def sample(self, stride: int, y: Array) -> Array:
-        """`chunks` as one array (p + 1, rows/k), C order."""
+    def sample(self, stride: int, y: Array) -> tuple[Sample, Array]:
+        """The rows of `chunks` as an operator, and the entries of y (rows,) that go with them."""
         parts = list(self.chunks(stride, y, sys.maxsize))
-        return parts[0] if len(parts) == 1 else np.concatenate([np.empty((self.columns + 1, 0)), *parts], axis=1)
+        both = parts[0] if len(parts) == 1 else np.concatenate([np.empty((self.columns + 1, 0)), *parts], axis=1)
+        return StoredSample(both[:-1]), both[-1]
 
     @abstractmethod
     def dense(self) -> Array:

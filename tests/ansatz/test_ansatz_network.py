@@ -163,6 +163,37 @@ def test_the_linearization_is_the_tangent(dim, activation, special, kept, monkey
         np.testing.assert_array_equal(linear.columns(points), tangent[..., points])
 
 
+@pytest.mark.parametrize("activation", [Tanh(), Rational()], ids=lambda a: type(a).__name__)
+@pytest.mark.parametrize("by_block", [True, False])
+def test_a_sample_of_points_is_that_of_the_tangent(activation, by_block, monkeypatch):
+    """B v, Bᵀ a and B D⁻² Bᵀ of weighted points from several blocks and several ranks, D constant in blocks or not."""
+    monkeypatch.setattr("dfpde.ansatz.networks.network.BLOCK", 5)
+    network = Network(1, (4, 3), activation, PeriodicEmbedding((8.0,), 2))
+    rng = np.random.default_rng(5)
+    theta, x = network.initial(3), rng.uniform(-1, 1, (1, 23))
+    root = rng.uniform(0.5, 2, 12)
+    rows = network.tangent(theta, x)[:, 1:23:2][:, :11] * root[:11]
+    linear = network.linearize(theta, x)[1]
+    whole = linear.sample(slice(1, 23, 2), root[:11])
+    parts = linear.sample(slice(1, 12, 2), root[:6]), linear.sample(slice(13, 23, 2), root[6:11])
+    d = rng.uniform(0.5, 2, network.size)
+    if by_block:
+        for part, _ in network.slices().values():
+            d[part] = d[part.start]
+        for layer in range(2 * bool(activation.size)):
+            start = network.slices()["coefficients"][0].start + layer * activation.size
+            d[start : start + activation.size] = d[start]
+    v, a = rng.normal(size=network.size), rng.normal(size=11)
+    for sample in (whole, parts[0].joined(parts[1:])):
+        assert sample.rows == 11
+        np.testing.assert_allclose(sample.array(), rows, rtol=1e-14)
+        np.testing.assert_allclose(sample.apply(v), v @ rows, atol=1e-13)
+        np.testing.assert_allclose(sample.adjoint(a), rows @ a, atol=1e-13)
+        for scale in (d, None):
+            scaled = rows if scale is None else rows / scale[:, None]
+            np.testing.assert_allclose(np.tril(sample.kernel(scale)), np.tril(scaled.T @ scaled), rtol=1e-12)
+
+
 def test_a_subclass_with_products_of_its_own_keeps_them():
     class Doubled(Network):
         def tangent(self, theta, x):

@@ -106,9 +106,7 @@ class Rational(Activation):
         inverse = _quotient([np.ones(1)], self._denominator(z, c), order)
         found = list(itertools.accumulate(range(3), lambda f, _: _times(z, f), initial=inverse))  # z^i/Q
         ratio = [sum(c[i] * f[k] for i, f in enumerate(found)) for k in range(order + 1)]
-        both = [
-            -2.0 * sum(math.comb(k, j) * ratio[j] * inverse[k - j] for j in range(k + 1)) for k in range(order + 1)
-        ]
+        both = [-2.0 * sum(math.comb(k, j) * ratio[j] * inverse[k - j] for j in range(k + 1)) for k in range(order + 1)]
         by_c4 = [c[4] * f + c[5] * g for f, g in zip(both, _times(z, both), strict=True)]  # −2 (c₄ + c₅ z) σ/Q
         return [*found, by_c4, _times(z, by_c4)]
 

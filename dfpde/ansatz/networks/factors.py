@@ -8,10 +8,12 @@ the place of N p.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy.linalg.blas import dsyrk
 
 from ..base import Array
 from .layers import outer
@@ -44,6 +46,29 @@ class Weights:
             return
         outer(rows.reshape(len(pairs[0][0]), len(pairs[0][1]), -1), pairs)
 
+    def kernel(self, scale: float) -> Array:
+        """J Jᵀ/scale² of these parameters, lower triangle: Σ (ẑᵀẑ) ∘ (hᵀh), B² (n + m) flops in the place of B² n m."""
+        total = np.zeros((self.pairs[0][0].shape[1],) * 2, order="F")
+        for z, h in self.pairs:
+            for other, its in self.pairs:
+                if other is z:
+                    total += dsyrk(scale**-2.0, z.T, lower=1) * dsyrk(1.0, h.T, lower=1)
+                else:
+                    total += (z.T @ other) * (h.T @ its) / scale**2
+        return total
+
+    def at(self, points: slice, root: Array) -> Weights:
+        """The same at some of the points, times root (few,)."""
+        return Weights(self.part, [(z[:, points] * root, h[:, points]) for z, h in self.pairs])
+
+    def joined(self, others: Sequence[Weights]) -> Weights:
+        """The same parameters on several blocks of points."""
+        found = []
+        for parts in zip(self.pairs, *(other.pairs for other in others), strict=True):
+            z, h = (np.concatenate(side, axis=1) for side in zip(*parts, strict=True))
+            found.append((z, h))
+        return Weights(self.part, found)
+
 
 @dataclass(frozen=True, eq=False)
 class Plain:
@@ -63,6 +88,19 @@ class Plain:
     def fill(self, out: Array, points: slice) -> None:
         """Rows of J at some of the points into out (p, few)."""
         out[self.part] = self.rows if isinstance(self.rows, float) else self.rows[:, points]
+
+    def at(self, points: slice, root: Array) -> Plain:
+        """The same at some of the points, times root (few,)."""
+        if isinstance(self.rows, float):
+            count = self.part.stop - self.part.start
+            return Plain(self.part, np.tile(self.rows * root, (count, 1)) if self.rows else 0.0)
+        return Plain(self.part, self.rows[:, points] * root)
+
+    def joined(self, others: Sequence[Plain]) -> Plain:
+        """The same parameters on several blocks of points."""
+        if isinstance(self.rows, float):
+            return self
+        return Plain(self.part, np.concatenate([self.rows, *(other.rows for other in others)], axis=1))
 
 
 #: Points of a block, and the factors of each component there.
@@ -107,14 +145,86 @@ class Factored:
 
     def columns(self, points: slice) -> Array:
         """J at some of the points, shape (p, *shape, few)."""
+        few = len(range(*points.indices(self.points)))
+        out = np.empty((self.size, max(1, *self.shape, 1), few))
+        for where, chosen, components in self._at(points):
+            for c, factors in enumerate(components):
+                for factor in factors:
+                    factor.fill(out[:, c, chosen], where)
+        return out.reshape(self.size, *self.shape, few)
+
+    def _at(self, points: slice) -> Iterator[tuple[slice, slice, list[list[Weights | Plain]]]]:
+        """For each block that has some of the points: where they are in it, which of them they are, and its factors."""
         first, last, step = points.indices(self.points)
-        few = len(range(first, last, step))
-        out, done = np.empty((self.size, max(1, *self.shape, 1), few)), 0
+        done = 0
         for block, components in self.blocks():
             inside = range(first + done * step, min(last, block.stop), step)
-            where = slice(inside.start - block.start, inside.stop - block.start, step)
-            for c, factors in enumerate(components):
-                for factor in factors if inside else []:
-                    factor.fill(out[:, c, done : done + len(inside)], where)
+            if inside:
+                where = slice(inside.start - block.start, inside.stop - block.start, step)
+                yield where, slice(done, done + len(inside)), components
             done += len(inside)
-        return out.reshape(self.size, *self.shape, few)
+
+    def sample(self, points: slice, root: Array) -> FactoredSample | None:
+        """J at some of the points, row k times root_k; None for several components."""
+        if max(1, *self.shape, 1) > 1:
+            return None
+        found = [[f.at(where, root[chosen]) for f in factors] for where, chosen, (factors,) in self._at(points)]
+        if not found:
+            return None
+        return FactoredSample(self.size, len(root), [f.joined(others) for f, *others in zip(*found, strict=True)])
+
+
+@dataclass(frozen=True, eq=False)
+class FactoredSample:
+    """Rows of J at m points as factors: an operator B (m × p), and B D⁻² Bᵀ without B.
+
+    Attributes
+    ----------
+    size, rows : int
+        p and m.
+    factors : list
+        Of all parameters at these points.
+    """
+
+    size: int
+    rows: int
+    factors: Sequence[Any]
+
+    def apply(self, v: Array) -> Array:
+        """B v, shape (m,)."""
+        total: Array = sum(factor.jvp(v) for factor in self.factors)
+        return total
+
+    def adjoint(self, a: Array) -> Array:
+        """Bᵀ a, shape (p,)."""
+        out = np.zeros(self.size)
+        for factor in self.factors:
+            factor.add_vjp(a, out)
+        return out
+
+    def kernel(self, scale: Array | None) -> Array:
+        """B D⁻² Bᵀ (m, m): 2 m² Σ (width + fan-in) flops where D is constant in each block of parameters, else m² p."""
+        scale = np.ones(self.size) if scale is None else scale
+        if any(np.ptp(scale[factor.part]) > 0 for factor in self.factors):
+            columns = self.array() / scale[:, None]
+            return np.asfortranarray(columns.T @ columns)
+        plain = [f.rows / scale[f.part.start] for f in self.factors if isinstance(f, Plain) and np.ndim(f.rows)]
+        rows = np.concatenate(plain)
+        total: Array = dsyrk(1.0, rows.T, lower=1)
+        for factor in self.factors:
+            if isinstance(factor, Weights):
+                total += factor.kernel(scale[factor.part.start])
+        return total
+
+    def joined(self, others: Sequence[FactoredSample]) -> FactoredSample:
+        """This sample and others, one after another."""
+        rows = self.rows + sum(other.rows for other in others)
+        both = zip(self.factors, *(other.factors for other in others), strict=True)
+        return FactoredSample(self.size, rows, [factor.joined(rest) for factor, *rest in both])
+
+    def array(self) -> Array:
+        """Bᵀ, shape (p, m)."""
+        out = np.empty((self.size, self.rows))
+        for factor in self.factors:
+            factor.fill(out, slice(None))
+        return out
