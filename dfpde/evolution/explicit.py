@@ -10,8 +10,8 @@ redundant.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +96,20 @@ class Integrator(Protocol):
         ...
 
 
+@runtime_checkable
+class Toleranced(Protocol):
+    """An integrator that has to know the tolerance of a step; `evolve` tells it the controller's."""
+
+    def with_tolerance(self, rtol: float, atol: float) -> Integrator:
+        """The integrator for steps of this tolerance, unless it has one of its own."""
+        ...
+
+
+def with_tolerance(integrator: Integrator, rtol: float, atol: float) -> Integrator:
+    """The integrator, told the tolerance of a step where it has to know it."""
+    return integrator.with_tolerance(rtol, atol) if isinstance(integrator, Toleranced) else integrator
+
+
 @dataclass(frozen=True)
 @check.takes(tableau=check.instance(Tableau, "an explicit Tableau"))
 class ByTableau:
@@ -141,6 +155,10 @@ class Wrapped:
     def implicit(self) -> bool:
         """Whether the scheme is implicit."""
         return self.scheme.implicit
+
+    def with_tolerance(self, rtol: float, atol: float) -> Integrator:
+        """See `Toleranced`."""
+        return replace(self, scheme=with_tolerance(self.scheme, rtol, atol))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -34,6 +34,9 @@ from .projection import FIRST_DAMPING, FieldProjection
 from .state import State
 
 Array = NDArray[Any]
+
+#: Relative tolerance of fixed steps.
+DEFAULT = 1e-4
 
 #: Share of the tolerance that is left to the misfit of a projection.
 SHARE = 0.3
@@ -100,7 +103,8 @@ class BlackBox:
 @dataclass(frozen=True)
 @check.takes(
     stepper=check.having("a stepper: ETDRK4(...), BlackBox(advance), ...", "order", "__call__"),
-    rtol=check.real(above=0, below=1),
+    rtol=check.optional(check.real(above=0, below=1)),
+    atol=check.real(0),
     rho=check.real(0, 1),
     substeps=check.integer(1),
     projection=check.instance(FieldProjection, "a FieldProjection"),
@@ -112,8 +116,9 @@ class FieldStep:
     ----------
     stepper : Stepper
         S, for example `dfpde.steppers.ETDRK4`, `dfpde.fem.CrankNicolson` or a `BlackBox`.
-    rtol : float
-        Tolerance of the misfit relative to ‖u‖: a projection ends below `SHARE` of it.  Give the controller the same.
+    rtol : float or None
+        Tolerance of the misfit relative to ‖u‖: a projection ends below `SHARE` of it.  None is the controller's, and
+        1e-4 for fixed steps.
     rho : float
         ρ, inertia: the projection may start at θ_n + hρa, and stays there in directions that do not move the field.
         0 forgets the velocity.
@@ -122,6 +127,8 @@ class FieldStep:
         behind; 1 where a step of S is dear.
     projection : FieldProjection
         Metric and length of the iteration.
+    atol : float
+        Added to rtol ‖u‖, in units of u; the controller's where rtol is None.
 
     Notes
     -----
@@ -140,10 +147,11 @@ class FieldStep:
     """
 
     stepper: Stepper
-    rtol: float = 1e-4
+    rtol: float | None = None
     rho: float = 1.0
     substeps: int = 8
     projection: FieldProjection = field(default_factory=FieldProjection)
+    atol: float = 0.0
 
     __repr__ = represent
 
@@ -162,6 +170,12 @@ class FieldStep:
         """True: rates of the equation are the stepper's business."""
         return True
 
+    def with_tolerance(self, rtol: float, atol: float) -> FieldStep:
+        """See `Toleranced`."""
+        if self.rtol is not None or rtol + atol == 0:
+            return self
+        return replace(self, rtol=min(max(rtol, 2.0**-52), 0.5), atol=atol)
+
     def step(self, problem: Model, solver: Solver, regularization: Regularization, state: State, dt: float) -> Step:
         """See `Integrator`."""
         if problem.conditions:
@@ -175,7 +189,7 @@ class FieldStep:
         if state.velocity is not None and self.rho > 0:  # first: of equals, the prediction
             starts.insert(0, state.theta + dt * self.rho * state.velocity)
         damping = state.integrator_carry[0] if state.integrator_carry else FIRST_DAMPING
-        wanted = self.rtol * size
+        wanted = self.atol + (DEFAULT if self.rtol is None else self.rtol) * size
         found = self.projection(problem, target, starts, SHARE * wanted, solver, damping)
         if found.misfit > self._allowed(state, wanted, dt):
             error_norm = max(found.misfit, 2.0 ** (1 + (self.error_order or 0)) * wanted)

@@ -23,7 +23,7 @@ from ..regularization import AutoInertia, Regularization
 from .advance import advance, close, first_step, recall, step_to
 from .control import PI, Controller
 from .events import Event, Watch
-from .explicit import DormandPrince, Integrator, Step, stage_time
+from .explicit import DormandPrince, Integrator, Step, stage_time, with_tolerance
 from .guard import Guard
 from .resolution import Policy, ResolutionGuard
 from .setting import Run
@@ -146,6 +146,7 @@ def evolve(
             f"{integrator} does not estimate its error",
             "an embedded scheme (Heun, BogackiShampine, DormandPrince, SDIRK4, RadauIIA, ROS2) or Fixed(dt)",
         )
+    integrator = with_tolerance(integrator, getattr(controller, "rtol", 0.0), getattr(controller, "atol", 0.0))
     problem.ansatz.check_theta(state.theta)
     if regularization is None:
         regularization = AutoInertia(min(getattr(controller, "rtol", 0.0) or 1e-4, 0.1))
