@@ -9,17 +9,20 @@ Reference: the exact two-soliton solution (Hirota 1971).
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments, figure, fitted, march, profiles, report
+from common import arguments, chosen, compare, figure, output_times, profiles, report
 from mpi4py import MPI
 
 import dfpde as df
 
 K1, K2 = 1.0, 1.6  # amplitudes k²/2, speeds k²
 X1, X2 = 0.0, -6.0  # positions at t = 0, when far apart
+WIDTHS = np.array([0.39, 0.5, 0.62, 0.8, 0.95])  # around those of Gaussians that fit sech²(y/2) best
+SHIFTS = np.array([-0.3, 0.15, 0.0, -0.15, 0.3])  # apart from each other: equal centers would stay equal
 
 
 def solitons(t: float, x: np.ndarray) -> np.ndarray:
@@ -34,34 +37,39 @@ def solitons(t: float, x: np.ndarray) -> np.ndarray:
     return 2 * (weight * (slope - mean) ** 2).sum(axis=0)
 
 
+def advection(t: float, x: np.ndarray, u: df.Field) -> np.ndarray:
+    """N of u_t = −u_xxx + N(u)."""
+    return -6 * u * df.dx(u)
+
+
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Run, print, draw."""
+    """Fit, evolve, compare."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
     with df.parallel.run(comm):
         until = 2.0 if options.quick else 6.0
-        widths = np.array([0.39, 0.5, 0.62, 0.8, 0.95])  # around those of Gaussians that fit sech²(y/2) best
-        ansatz = df.GaussianMixture.isotropic(1, 2 * widths.size)
+        ansatz = df.GaussianMixture.isotropic(1, 2 * WIDTHS.size)
         grid = df.steppers.PeriodicGrid((-24, 32), 512, comm)
-        quadrature = grid.quadrature
-        line = np.linspace(-14, 20, 801)
-
-        def advection(t: float, x: np.ndarray, u: df.Field) -> np.ndarray:
-            return -6 * u.value * df.dx(u)
-
         stepper = df.steppers.ETDRK4(grid, lambda k: 1j * k[0] ** 3, advection)
-        problem = df.Problem(ansatz, quadrature, lambda t, x, u: advection(t, x, u) - df.dx(u, 3))
+        problem = df.Problem(ansatz, grid.quadrature, lambda t, x, u: advection(t, x, u) - df.dx(u, 3))
+
+        begin = time.perf_counter()
+        line = np.linspace(-14, 20, 801)
         first = solitons(0.0, line[None])
-        peaks = [line[np.argmax(first * side)] for side in (line < -2, line > -2)]
-        shifts = np.array([-0.3, 0.15, 0.0, -0.15, 0.3])  # apart from each other: equal centers would stay equal
-        centers = (np.array(peaks)[:, None] + shifts).reshape(-1, 1)
-        scales = np.outer([K2, K1], widths).ravel()
-        guess = ansatz.pack(amplitudes=np.zeros(2 * widths.size), centers=centers, scales=scales)
-        start = fitted(problem, guess, lambda x: solitons(0.0, x), iterations=60)
-        how = {} if options.eps is not None else {"integrator": df.FieldStep(stepper, options.rtol)}
-        run = march(problem, start, until, solitons, options, **how)
+        peaks = np.array([line[np.argmax(first * side)] for side in (line < -2, line > -2)])
+        centers = (peaks[:, None] + SHIFTS).reshape(-1, 1)
+        guess = ansatz.pack(amplitudes=0.0, centers=centers, scales=np.outer([K2, K1], WIDTHS).ravel())
+        start = df.fit(problem, lambda x: solitons(0.0, x), guess, linear="amplitudes", max_iterations=60)
+
+        times = output_times(until, 20, options)
+        scheme = df.FieldStep(stepper) if options.eps is None else df.DormandPrince
+        how = chosen(options) | {"integrator": scheme}
+        states = [start, *df.evolve(problem, start, until=times[-1], times=times[1:], **how)]
+        seconds = time.perf_counter() - begin
+
+        run = compare(problem, states, solitons, seconds)
         figure(options.out / "kdv.png", comm, lambda shown: profiles(shown, problem, run, line, solitons))
-        mass = [float(quadrature.integrate(problem.field(state).value)) for state in (run.states[0], run.states[-1])]
+        mass = [float(grid.quadrature.integrate(problem.field(state).value)) for state in (states[0], states[-1])]
         return report("kdv", run, comm, mass_drift=abs(mass[1] - mass[0]) / mass[0])
 
 

@@ -10,11 +10,12 @@ Reference: Fourier series, ETDRK4.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import Spectral, arguments, equispaced, figure, fitted, march, profiles, report
+from common import Spectral, arguments, chosen, compare, equispaced, figure, output_times, profiles, report
 from mpi4py import MPI
 
 import dfpde as df
@@ -28,33 +29,39 @@ def initial(x: np.ndarray) -> np.ndarray:
     return np.cos(2 * y) * (1 + np.sin(y)) + 0.5 * np.sin(3 * y)
 
 
+def advection(t: float, x: np.ndarray, u: df.Field) -> np.ndarray:
+    """N of u_t = −u_xx − u_xxxx + N(u)."""
+    return -u * df.dx(u)
+
+
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Run, print, draw."""
+    """Fit, evolve, compare."""
     options = arguments(argv, __doc__)
     comm = MPI.COMM_WORLD
     with df.parallel.run(comm):
         n, until = (16, 4.0) if options.quick else (20, 12.0)
         ansatz = df.PeriodicGaussianMixture.isotropic([LENGTH], n)
         grid = df.steppers.PeriodicGrid((0, LENGTH), 256, comm)
-
-        def advection(t: float, x: np.ndarray, u: df.Field) -> np.ndarray:
-            return -u.value * df.dx(u)
-
-        def kuramoto_sivashinsky(t: float, x: np.ndarray, u: df.Field) -> np.ndarray:
-            return advection(t, x, u) - df.dx(u, 2) - df.dx(u, 4)
-
-        problem = df.Problem(ansatz, grid.quadrature, kuramoto_sivashinsky)
         stepper = df.steppers.ETDRK4(grid, lambda k: k[0] ** 2 - k[0] ** 4, advection)
-        guess = ansatz.pack(amplitudes=np.zeros(n), centers=equispaced(0, LENGTH, n), scales=np.full(n, n / LENGTH))
-        start = fitted(problem, guess, initial)
+        problem = df.Problem(
+            ansatz, grid.quadrature, lambda t, x, u: advection(t, x, u) - df.dx(u, 2) - df.dx(u, 4)
+        )  # fmt: skip
+
+        begin = time.perf_counter()
+        guess = ansatz.pack(amplitudes=0.0, centers=equispaced(0, LENGTH, n), scales=n / LENGTH)
+        start = df.fit(problem, initial, guess, linear="amplitudes", max_iterations=50)
+
+        times = output_times(until, 20, options)
+        scheme = df.FieldStep(stepper) if options.eps is None else df.DormandPrince
+        how = chosen(options) | {"integrator": scheme}
+        states = [start, *df.evolve(problem, start, until=times[-1], times=times[1:], **how)]
+        seconds = time.perf_counter() - begin
+
         exact = Spectral(
-            lambda x: initial(x[None]),
-            lambda k: k**2 - k**4,
-            lambda u, k: -0.5j * k * np.fft.rfft(u**2),
+            lambda x: initial(x[None]), lambda k: k**2 - k**4, lambda u, k: -0.5j * k * np.fft.rfft(u**2),
             (0, LENGTH), 256, 1e-2, until,
         )  # fmt: skip
-        how = {} if options.eps is not None else {"integrator": df.FieldStep(stepper, options.rtol)}
-        run = march(problem, start, until, exact, options, **how)
+        run = compare(problem, states, exact, seconds)
         line = np.linspace(0, LENGTH, 801)
         name = options.out / "kuramoto_sivashinsky.png"
         figure(name, comm, lambda shown: profiles(shown, problem, run, line, exact))
