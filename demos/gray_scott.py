@@ -2,7 +2,7 @@
 
     u_t = D_u Δu − u v² + F (1 − u),    v_t = D_v Δv + u v² − (F + k) v,    unknowns (w, v) with w = 1 − u
 
-P2 elements on a gmsh mesh step the field: diffusion implicitly, reactions explicitly (`df.fem.ImplicitExplicit`); field
+Finite elements on a gmsh mesh, P2 (P1 with --quick), step the field: diffusion implicitly, reactions explicitly (`df.fem.ImplicitExplicit`); field
 steps (`df.FieldStep`) find the Gaussians for w and v that are nearest to its nodal values.
 Reference: values of fine finite elements (scikit-fem) at 300 points, made by gray_scott_reference.py.
 """
@@ -55,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         ansatz = df.Stack(part, part, names=("w", "v"))
 
         disk = skfem.Mesh.load(folder.parent / "meshes" / "disk.msh").scaled(RADIUS) if comm.rank == 0 else None
-        space = fem.Space(fem.partition(disk, comm), skfem.ElementTriP2())
+        element = skfem.ElementTriP1() if options.quick else skfem.ElementTriP2()
+        space = fem.Space(fem.partition(disk, comm), element)
         m, k = space.matrix(mass), space.matrix(laplace)
         load = lambda t, u: reactions(t, u) @ m.T  # noqa: E731
         model = fem.StiffModel(space.nodes, m, [d * k for d in DIFFUSION], load)

@@ -6,10 +6,7 @@ on the same least-squares engine as the time steps.  D is the floored metric, wi
 
     D_j² = ‖J_j‖² + (φ max_i ‖J_i‖)²,
 
-so that a parameter of little influence does not run away.  λ is the misfit times a factor that follows Nielsen's
-gain-ratio rule (Madsen, Nielsen, Tingleff, Methods for Non-Linear Least Squares Problems, 2004): a damping that falls
-with the residual keeps the convergence quadratic where parameters are redundant (Yamashita, Fukushima, Computing
-Suppl. 15 (2001) 239; Fan, Pan, Numer. Algorithms 46 (2007) 71).
+so that a parameter of little influence does not run away (`dfpde.leastsquares.nonlinear`).
 """
 
 from __future__ import annotations
@@ -30,6 +27,7 @@ from .errors import DfpdeWarning, ParameterError, ShapeError
 from .evolution.resolution import ResolutionWarning, describe, looked_at, of_equation, unresolved
 from .evolution.state import State, Statistics
 from .leastsquares import Dense, DenseRows, LeastSquares, Solver, Tangent, default_solver
+from .leastsquares.nonlinear import LevenbergMarquardt, Minimum, floored_metric
 from .model import Model
 from .parallel.collective import collective_errors, norm, require_finite
 from .parallel.replicated import same_on_all_ranks
@@ -175,7 +173,7 @@ def fit(
     found = []
     for theta in guesses:
         begin = _linear_start(target, theta, blocks) if blocks else theta
-        found.append(_levenberg_marquardt(target, begin, rtol, max_iterations, solver or default_solver()))
+        found.append(_minimum(target, begin, rtol, max_iterations, solver or default_solver()))
         if found[-1].misfit <= ROUNDING * target.size:
             break
     best = min(found, key=lambda end: end.misfit)
@@ -184,7 +182,7 @@ def fit(
         _warn(problem, relative, best, len(guesses))
     return Fitted(
         t=t, theta=best.theta, statistics=_looked_at(problem, best), misfit=best.misfit, relative_misfit=relative,
-        iterations=best.iterations, reason=best.reason,
+        iterations=best.solves, reason=best.reason,
     )  # fmt: skip
 
 
@@ -234,9 +232,9 @@ def _guesses(problem: Model, target: _Target, guess: Array | None, starts: int, 
     return thetas
 
 
-def _warn(problem: Model, relative: float, best: _End, count: int) -> None:
+def _warn(problem: Model, relative: float, best: Minimum, count: int) -> None:
     warnings.warn(
-        f"the fit is bad: misfit {relative:.2g} of ‖u₀‖ after {best.iterations} iterations from the best of {count} "
+        f"the fit is bad: misfit {relative:.2g} of ‖u₀‖ after {best.solves} iterations from the best of {count} "
         f"guess(es) ({best.reason})\n  Try: a guess whose centers and widths resolve u₀, linear=... for amplitudes, "
         f"several guesses (starts=8, or an array (k, p)), or more than {problem.ansatz.size} parameters",
         DfpdeWarning,
@@ -280,7 +278,8 @@ def _linear_start(target: _Target, theta: Array, names: Sequence[str]) -> Array:
         units = np.eye(problem.ansatz.size)[index]
         columns = np.array([whole.apply(unit) for unit in units])
         tangent = Tangent((DenseRows(columns, np.ones(len(r))),), problem.comm)
-    solution = Dense().solve(LeastSquares(tangent, r, RIDGE, _metric(tangent)))
+    metric = floored_metric(tangent.column_norms(), FLOOR)
+    solution = Dense().solve(LeastSquares(tangent, r, RIDGE, metric))
     theta[index] = solution.value
     missed = tangent.norm(target.residual(theta) - r + tangent.apply(solution.value))
     if missed > 1e-8 * (target.size + tangent.norm(r)) or not tangent.column_norms().any():
@@ -292,44 +291,11 @@ def _linear_start(target: _Target, theta: Array, names: Sequence[str]) -> Array:
 
 
 # -- Levenberg–Marquardt -------------------------------------------------------------------------------------
-@dataclass(frozen=True, eq=False)
-class _End:
-    theta: Array
-    misfit: float
-    iterations: int
-    reason: str
-
-
-def _metric(tangent: Tangent) -> Array:
-    """D, positive; ones where the tangent vanishes."""
-    norms = tangent.column_norms()
-    largest = float(norms.max(initial=0.0))
-    return np.hypot(norms, FLOOR * largest) if largest > 0 else np.ones(norms.size)
-
-
-def _levenberg_marquardt(target: _Target, theta: Array, rtol: float, most: int, solver: Solver) -> _End:
-    tangent, r = target.problem.tangent(theta), target.residual(theta)
-    misfit = tangent.norm(r)
-    unit, factor, raise_by = misfit, FIRST_DAMPING, 2.0
-    for iteration in range(most):
-        if misfit <= ROUNDING * target.size:
-            return _End(theta, misfit, iteration, "exact to rounding")
-        damping = max(factor * misfit / unit, ROUNDING**0.5)
-        solution = solver.solve(LeastSquares(tangent, r, damping, _metric(tangent)))
-        predicted = misfit**2 - solution.defect**2
-        trial = theta + solution.value
-        r_new = target.residual(trial)
-        found = tangent.norm(r_new)
-        gain = (misfit**2 - found**2) / predicted if predicted > 0 and math.isfinite(found) else -1.0
-        small = predicted <= (rtol * misfit) ** 2
-        if gain > 0:
-            small = small or misfit - found <= rtol * misfit
-            theta, r, misfit = trial, r_new, found
-            tangent = target.problem.tangent(theta)
-            factor, raise_by = max(factor * math.sqrt(max(1 / 3, 1 - (2 * gain - 1) ** 3)), 1e-12), 2.0
-        else:
-            factor, raise_by = factor * math.sqrt(raise_by), 2 * raise_by
-        if small or factor > 1e12:
-            reason = "the misfit does not fall any more" if small else "no step makes the misfit smaller"
-            return _End(theta, misfit, iteration + 1, reason)
-    return _End(theta, misfit, most, "max_iterations")
+def _minimum(target: _Target, theta: Array, rtol: float, most: int, solver: Solver) -> Minimum:
+    problem = target.problem
+    misfit = norm(target.residual(theta), problem.comm)
+    descent = LevenbergMarquardt(
+        problem.comm, FLOOR, ROUNDING**0.5, unit=misfit, goal=ROUNDING * target.size, least=rtol, memory=1,
+        negligible=rtol, most=most,
+    )  # fmt: skip
+    return descent(target.residual, problem.tangent, theta, FIRST_DAMPING, solver)

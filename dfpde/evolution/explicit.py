@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,7 +156,7 @@ class Wrapped:
         """Whether the scheme is implicit."""
         return self.scheme.implicit
 
-    def with_tolerance(self, rtol: float, atol: float) -> Integrator:
+    def with_tolerance(self, rtol: float, atol: float) -> Self:
         """See `Toleranced`."""
         return replace(self, scheme=with_tolerance(self.scheme, rtol, atol))
 

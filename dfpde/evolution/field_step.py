@@ -196,7 +196,7 @@ class FieldStep:
         change = norm(problem.weigh(target - u), problem.comm) / dt
         value, defect = (found.theta - state.theta) / dt, found.misfit / dt
         last = Velocity(value, value, defect, change, self.projection.eps, self.rho, found.iterations, state.rule_carry)
-        carry = (found.damping, found.misfit, dt)
+        carry = (min(found.damping, FIRST_DAMPING), found.misfit, dt)
         return Step(found.theta, last, False, error_norm, defect, change, found.iterations, carry=carry)
 
     def advance(self, model: Model, t: float, u: Array, dt: float) -> tuple[Array, Array]:

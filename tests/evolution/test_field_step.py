@@ -12,7 +12,7 @@ import dfpde as df
 from dfpde.diagnostics import Conserving, FieldStepBound, Functional
 from dfpde.errors import ParameterError, ShapeError, StepError
 from dfpde.evolution.field_step import BlackBox
-from dfpde.evolution.projection import FieldProjection
+from dfpde.evolution.projection import FIRST_DAMPING, FieldProjection
 from dfpde.leastsquares import LSQR
 from dfpde.steppers import ETDRK4, ETDRK32, PeriodicGrid
 
@@ -57,11 +57,14 @@ def test_first_iteration_with_explicit_euler_is_the_dirac_frenkel_step():
     once = df.FieldStep(euler, 1e-15, projection=FieldProjection(iterations=1))
     h = 1e-3
     *_, end = df.evolve(problem, start, until=h, controller=df.Fixed(h), integrator=once)
+    u = problem.field(start).value
+    target = once.advance(problem, 0.0, u, h)[0]
+    eps = FIRST_DAMPING * problem.quadrature.norm(target - u) / problem.quadrature.norm(target)
     metric = once.projection.metric(problem.tangent(start.theta).column_norms())
     scaled = df.Problem(problem.ansatz, problem.quadrature, problem.rhs, scale=metric)
     *_, stage = df.evolve(
         scaled, start, until=h, controller=df.Fixed(h), integrator=df.integrators.Euler,
-        regularization=df.Tikhonov(1e-3),
+        regularization=df.Tikhonov(eps),
     )  # fmt: skip
     assert np.allclose(end.theta, stage.theta, rtol=0, atol=1e-10)
 
@@ -190,7 +193,7 @@ def test_a_misfit_that_jumps_rejects_the_step():
     problem, start, stepper, _ = heat(128, MPI.COMM_SELF)
     waves = stepper.grid.waves[0]
     shift = BlackBox(lambda t, u, dt: stepper.values(np.exp(-1j * dt * waves) * stepper.modes(u), u), 1)
-    before = start.with_(integrator_carry=(1e-3, 1e-8, 1.0))
+    before = start.with_(integrator_carry=(0.1, 1e-8, 1.0))
     far, near = (df.FieldStep(shift, 1e-6).step(problem, LSQR(), None, before, dt) for dt in (5.0, 0.5))
     assert far.error >= 4e-6 * problem.norm(start)  # half the step or less comes next
     assert near.error < 1e-6 * problem.norm(start)
