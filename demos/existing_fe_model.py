@@ -161,6 +161,7 @@ def job(options: argparse.Namespace, comm: MPI.Comm) -> dict[str, Any]:
         begin = time.process_time()
     figures = {
         "unknowns_full": basis.N, "unknowns_reduced": problem.ansatz.size, "steps": state.step,
+        "rejected": state.statistics.rejected,
         "error_end": rows[-1][1], "error_max": max(row[1] for row in rows), "seconds_full": seconds_full,
         "seconds_reduced": seconds, "sensor_full": rows[-1][2], "sensor_reduced": rows[-1][3],
         "mass_full": rows[-1][4], "mass_reduced": rows[-1][5], "theta": state.theta,

@@ -242,13 +242,13 @@ def _warn(problem: Model, relative: float, best: Minimum, count: int) -> None:
     )
 
 
-def _looked_at(problem: Model, best: _End) -> Statistics:
+def _looked_at(problem: Model, best: Minimum) -> Statistics:
     """Misfit and leverages of the field that was found, with a word where the points do not resolve it; collective."""
     found = Statistics(error=best.misfit)
     if not looked_at(problem):
         return found
     tangent = problem.tangent(best.theta)
-    leverages = of_equation(tangent, INFORMED, _metric(tangent))
+    leverages = of_equation(tangent, INFORMED, floored_metric(tangent.column_norms(), FLOOR))
     if unresolved(leverages, tangent):
         what, remedy = describe(problem.ansatz, tangent, leverages, "after the fit")
         warnings.warn(f"{what}\n  Try: {remedy}", ResolutionWarning, stacklevel=4)

@@ -181,15 +181,16 @@ def growth_rate(model: Model, state: State, rcond: float = 1e-6) -> float:
 
 
 @dataclass(frozen=True)
-@check.takes(value=check.real(0), rate=check.real())
+@check.takes(value=check.real(0), rate=check.real(), safety=check.real(1))
 class FieldStepBound:
     """Bound of ‖u − Φ(θ)‖ along field steps; ``bound = bound.after(state)`` for every accepted step.
 
-        e_{n+1} <= e^{ℓh} e_n + ‖error of S_h‖ + ‖Φ(θ_{n+1}) − u*‖
+        e_{n+1} <= e^{ℓh} e_n + σ ‖error of S_h‖ + ‖Φ(θ_{n+1}) − u*‖
 
     All three terms are computed: the misfit as it is, the error of S_h as the stepper estimates it (by step doubling or
-    an embedded pair; zero for a stepper that is taken as exact).  The bound of the continuous form, `ErrorBound`, needs
-    f on a curve between the states; this one needs nothing beyond the step.
+    an embedded pair; zero for a stepper that is taken as exact).  The estimate is asymptotic, and too small where a
+    stiff equation lowers the order of S_h: σ covers that.  The bound of the continuous form, `ErrorBound`, needs f on a
+    curve between the states; this one needs nothing beyond the step.
 
     Parameters
     ----------
@@ -197,15 +198,18 @@ class FieldStepBound:
         ‖u₀ − Φ(θ₀)‖ at first, in units of u.
     rate : float
         ℓ in 1/time.
+    safety : float
+        σ, at least 1.
 
     Raises
     ------
     ParameterError
-        A bound that is negative or not finite.
+        A bound that is negative or not finite, σ below 1.
     """
 
     value: float
     rate: float = 0.0
+    safety: float = 2.0
 
     @check.takes(state=check.state)
     def after(self, state: State) -> FieldStepBound:
@@ -226,4 +230,4 @@ class FieldStepBound:
             error.collective = True
             raise error
         grown = math.exp(self.rate * last.dt) * self.value
-        return replace(self, value=grown + last.error + last.defect * last.dt)
+        return replace(self, value=grown + self.safety * last.error + last.defect * last.dt)

@@ -14,17 +14,19 @@ al., arXiv 2404.10771.  Inertia as prediction and anchor is derived here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import validation as check
+from ..calculus import Field
 from ..errors import ParameterError, ShapeError
 from ..leastsquares import Solver
+from ..leastsquares.nonlinear import Minimum
 from ..model import Model
 from ..parallel.collective import collective_errors, norm, require_finite
 from ..regularization import Regularization, Velocity
@@ -41,8 +43,11 @@ DEFAULT = 1e-4
 #: Share of the tolerance that is left to the misfit of a projection.
 SHARE = 0.3
 
-#: A misfit above the tolerance is accepted up to this multiple of the misfit of the step before.
+#: A misfit above the tolerance is the ansatz's up to this multiple of the defect of the step before.
 ALLOWED = 2.0
+
+#: One that is larger is not, where a step of a quarter of the size has less than this share of its defect.
+BETTER = 0.7
 
 
 class Stepper(Protocol):
@@ -69,6 +74,20 @@ class Embedded(Protocol):
 
     def pair(self, t: float, u: Array, dt: float, /) -> tuple[Array, Array]:
         """u(t + dt) and the estimate of its error, both (*shape, N) at this rank's points; collective."""
+        ...
+
+
+@runtime_checkable
+class OfField(Protocol):
+    """A stepper that asks for the field itself, at whatever points it needs."""
+
+    @property
+    def order(self) -> int | None:
+        """As of `Stepper`."""
+        ...
+
+    def of_field(self, t: float, field: Field, dt: float, steps: int) -> Array:
+        """u(t + dt) at this rank's points by this many steps, (*shape, N)."""
         ...
 
 
@@ -102,7 +121,7 @@ class BlackBox:
 
 @dataclass(frozen=True)
 @check.takes(
-    stepper=check.having("a stepper: ETDRK4(...), BlackBox(advance), ...", "order", "__call__"),
+    stepper=check.having("a stepper: ETDRK4(...), BlackBox(advance), ...", "order"),
     rtol=check.optional(check.real(above=0, below=1)),
     atol=check.real(0),
     rho=check.real(0, 1),
@@ -114,8 +133,9 @@ class FieldStep:
 
     Parameters
     ----------
-    stepper : Stepper
-        S, for example `dfpde.steppers.ETDRK4`, `dfpde.fem.CrankNicolson` or a `BlackBox`.
+    stepper : Stepper or OfField
+        S, for example `dfpde.steppers.ETDRK4`, `dfpde.steppers.Characteristics`, `dfpde.fem.CrankNicolson` or a
+        `BlackBox`.
     rtol : float or None
         Tolerance of the misfit relative to ‖u‖: a projection ends below `SHARE` of it.  None is the controller's, and
         1e-4 for fixed steps.
@@ -133,9 +153,10 @@ class FieldStep:
     Notes
     -----
     The error of a step is that of S_h, by its embedded pair or by steps of half the size (Richardson).  The misfit is
-    the defect of the step, ``statistics.defect`` = misfit / h, unless it could be less: where it exceeds the tolerance
-    and is more than `ALLOWED` times that of the step before (over the ratio of the steps), it counts as error, and the
-    step is tried again with half its size or less.
+    the defect of the step, ``statistics.defect`` = misfit / h, unless it could be less: where it exceeds the tolerance,
+    and its defect is more than `ALLOWED` times that of the step before, a step of a quarter of the size is fitted too.
+    If the defect of that one is less than `BETTER` of this one, the misfit counts as error, and the step is tried again
+    with half its size or less; if not, no shorter step helps, and the defect is the ansatz's.
     The regularization of `evolve` is not used: ε and ρ are those here.  The problem's f serves only the first step
     size; ``PI(first=...)`` does without it.  Conditions are not supported: values on a boundary belong in S and in the
     ansatz.
@@ -146,7 +167,7 @@ class FieldStep:
         rtol or ρ out of range, no substep.
     """
 
-    stepper: Stepper
+    stepper: Stepper | OfField
     rtol: float | None = None
     rho: float = 1.0
     substeps: int = 8
@@ -182,24 +203,24 @@ class FieldStep:
             raise ParameterError(
                 f"field steps with {len(problem.conditions)} condition(s)", "boundary values in the stepper"
             )
-        u = problem.field(state).value
-        target, error = self.advance(problem, state.t, u, dt)
+        field = problem.field(state)
+        target, error = self.advance(problem, state.t, field, dt)
         error_norm, size = (norm(problem.weigh(values), problem.comm) for values in (error, target))
-        starts = [np.asarray(state.theta)]
-        if state.velocity is not None and self.rho > 0:  # first: of equals, the prediction
-            starts.insert(0, state.theta + dt * self.rho * state.velocity)
         damping = state.integrator_carry[0] if state.integrator_carry else FIRST_DAMPING
+        fitted = partial(self._fitted, problem, state, solver, damping)
         wanted = self.atol + (DEFAULT if self.rtol is None else self.rtol) * size
-        found = self.projection(problem, target, starts, SHARE * wanted, solver, damping)
-        if found.misfit > self._allowed(state, wanted, dt):
-            error_norm = max(found.misfit, 2.0 ** (1 + (self.error_order or 0)) * wanted)
-        change = norm(problem.weigh(target - u), problem.comm) / dt
+        found = fitted(target, dt, SHARE * wanted)
+        if found.misfit > max(wanted, ALLOWED * _defect(state) * dt):
+            nearer = fitted(self.advance(problem, state.t, field, dt / 4)[0], dt / 4, SHARE * wanted / 4)
+            if nearer.misfit < BETTER * found.misfit / 4:
+                error_norm = max(found.misfit, 2.0 ** (1 + (self.error_order or 0)) * wanted)
+        change = norm(problem.weigh(target - field.value), problem.comm) / dt
         value, defect = (found.theta - state.theta) / dt, found.misfit / dt
         last = Velocity(value, value, defect, change, self.projection.eps, self.rho, found.iterations, state.rule_carry)
         carry = (min(found.damping, FIRST_DAMPING), found.misfit, dt)
         return Step(found.theta, last, False, error_norm, defect, change, found.iterations, carry=carry)
 
-    def advance(self, model: Model, t: float, u: Array, dt: float) -> tuple[Array, Array]:
+    def advance(self, model: Model, t: float, field: Field, dt: float) -> tuple[Array, Array]:
         """u* = S_h u by `substeps` steps of the stepper, and the estimate of its error; collective.
 
         Raises
@@ -208,27 +229,37 @@ class FieldStep:
             What the stepper returned has another shape than u, or is not finite.
         """
         if isinstance(self.stepper, Embedded):
-            total = np.zeros_like(u)
+            u, total = field.value, np.zeros_like(field.value)
             for i in range(self.substeps):
                 u, error = _checked(model, self.stepper.pair, t + i * dt / self.substeps, u, dt / self.substeps)
                 total = total + error
             return u, total
         if self.stepper.order is None:
-            return self._march(model, t, u, dt, 1), np.zeros_like(u)
-        coarse, fine = (self._march(model, t, u, dt, factor * self.substeps) for factor in (1, 2))
+            return self._march(model, t, field, dt, 1), np.zeros_like(field.value)
+        coarse, fine = (self._march(model, t, field, dt, factor * self.substeps) for factor in (1, 2))
         return fine, (fine - coarse) / (2.0**self.stepper.order - 1)
 
-    def _march(self, model: Model, t: float, u: Array, dt: float, steps: int) -> Array:
+    def _march(self, model: Model, t: float, field: Field, dt: float, steps: int) -> Array:
+        u, stepper = field.value, self.stepper
+        if isinstance(stepper, OfField):
+            return _checked(model, lambda t, u, dt: stepper.of_field(t, field, dt, steps), t, u, dt)[0]
         for i in range(steps):
-            (u,) = _checked(model, self.stepper, t + i * dt / steps, u, dt / steps)
+            (u,) = _checked(model, stepper, t + i * dt / steps, u, dt / steps)
         return u
 
-    def _allowed(self, state: State, wanted: float, dt: float) -> float:
-        """Largest misfit that is accepted as the ansatz's; anything at the first step."""
-        if not state.integrator_carry:
-            return math.inf
-        _, before, last = state.integrator_carry
-        return max(wanted, ALLOWED * before * max(1.0, last / dt))
+    def _fitted(
+        self, problem: Model, state: State, solver: Solver, damping: float, target: Array, dt: float, misfit: float
+    ) -> Minimum:
+        """The parameters of u* = `target` at t + dt, up to this misfit."""
+        starts = [np.asarray(state.theta)]
+        if state.velocity is not None and self.rho > 0:  # first: of equals, the prediction
+            starts.insert(0, state.theta + dt * self.rho * state.velocity)
+        return self.projection(problem, target, starts, misfit, solver, damping)
+
+
+def _defect(state: State) -> float:
+    """Misfit / h of the step before; 0 before the first one."""
+    return state.integrator_carry[1] / state.integrator_carry[2] if state.integrator_carry else 0.0
 
 
 def _checked(model: Model, step: Callable[..., Any], t: float, u: Array, dt: float) -> tuple[Array, ...]:

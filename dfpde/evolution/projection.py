@@ -92,7 +92,7 @@ class FieldProjection:
         size = norm(model.weigh(target), model.comm)
         descent = LevenbergMarquardt(
             model.comm, self.floor, self.eps, unit=size if size > 0 else 1.0, goal=misfit, least=LEAST_GAIN,
-            memory=STALLED, negligible=NEGLIGIBLE, most=self.iterations,
+            memory=STALLED, negligible=NEGLIGIBLE, most=self.iterations, curved=True,
         )  # fmt: skip
         return descent(residual, model.tangent, starts[best], damping, solver)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ Array = NDArray[Any]
 
 #: The reason of an end at the goal.
 REACHED = "the misfit is small enough"
+#: Where along δ the curvature is probed, and the largest correction, twice its length over that of δ.
+PROBE, TURN = 0.1, 0.75
 #: λ beyond which no step is left to be tried.
 LARGEST = 1e12
 
@@ -83,7 +85,9 @@ class LevenbergMarquardt:
     negligible : float
         It ends where the predicted decrease of ‖r‖² is below (negligible ‖r‖)².
     most : int
-        Most linear solves.
+        Most linear problems.
+    curved : bool
+        Follow the curvature of Φ: δ is corrected to second order (Transtrum, Sethna, arXiv 1201.5885).
     """
 
     comm: MPI.Comm
@@ -95,6 +99,7 @@ class LevenbergMarquardt:
     memory: int
     negligible: float
     most: int
+    curved: bool = False
 
     def __call__(
         self, residual: Callable[[Array], Array], tangent: Callable[[Array], Tangent], theta: Array, damping: float,
@@ -122,10 +127,13 @@ class LevenbergMarquardt:
             if J is None:
                 J = tangent(theta)
                 metric = floored_metric(J.column_norms(), self.floor)
-            solution = solver.solve(LeastSquares(J, r, max(damping * misfit / self.unit, self.eps), metric))
+            system = LeastSquares(J, r, max(damping * misfit / self.unit, self.eps), metric)
+            solution = solver.solve(system)
             iterations += solution.iterations
             predicted = misfit**2 - solution.defect**2
             trial = theta + solution.value
+            if self.curved:
+                trial = trial + self._turn(system, solution.value, residual(theta + PROBE * solution.value), solver)
             rows = residual(trial)
             found = norm(rows, self.comm)
             gain = (misfit**2 - found**2) / predicted if predicted > 0 and math.isfinite(found) else -1.0
@@ -142,6 +150,19 @@ class LevenbergMarquardt:
                 return Minimum(theta, misfit, taken, solves + 1, iterations, reason)
         reason = REACHED if misfit <= self.goal else "max_iterations"
         return Minimum(theta, misfit, taken, self.most, iterations, reason)
+
+
+    def _turn(self, system: LeastSquares, step: Array, ahead: Array, solver: Solver) -> Array:
+        """argmin ‖J w + ½ Φ''[δ, δ]‖² + ε² ‖D w‖², half the acceleration along δ; zero where it is no correction.
+
+        `ahead` is r(θ + hδ): ½ Φ''[δ, δ] = (r − r(θ + hδ) − h J δ)/h² up to O(h).
+        """
+        bend = (system.rhs - ahead - PROBE * system.tangent.apply(step)) / PROBE**2
+        if not math.isfinite(norm(bend, self.comm)):
+            return np.zeros_like(step)
+        turn = solver.solve(replace(system, rhs=-bend)).value
+        size = np.linalg.norm(system.scale * step)
+        return turn if 2 * np.linalg.norm(system.scale * turn) <= TURN * size else np.zeros_like(step)
 
 
 def faster(gain: float) -> float:

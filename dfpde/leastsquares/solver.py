@@ -53,6 +53,8 @@ class LSQR:
         self.rtol, self.max_it = rtol, max_it
         self.preconditioner: Preconditioner = Sampled() if preconditioner is None else preconditioner
         self._built: weakref.ref[Tangent] | None = None
+        self._shift, self._patience = math.nan, math.inf  # of the preconditioner as it is
+        self._scale: Array | None = None
 
     __repr__ = represent
 
@@ -104,7 +106,9 @@ class LSQR:
     def _iterate(self, system: LeastSquares) -> tuple[End, int, int]:
         """The end, and iterations and builds until then."""
         again = self._built is not None and self._built() is system.tangent
-        patience = self.preconditioner.shift(system) if again else self.preconditioner.build(system)
+        if not (again and self._shift == system.eps and self._scale is system.scale):
+            self._patience = self.preconditioner.shift(system) if again else self.preconditioner.build(system)
+        patience, self._shift, self._scale = self._patience, system.eps, system.scale
         self._built = weakref.ref(system.tangent)
         guess, total, builds, most = self.preconditioner.start(system), 0, int(not again), self._tolerances[1]
         while True:
@@ -115,6 +119,7 @@ class LSQR:
             if end.reason != Reason.DIVERGED_MAX_IT.name or total >= most:
                 return end, total, builds
             patience, builds = self.preconditioner.build(system), builds + 1
+            self._patience = patience
             start = self.preconditioner.start(system)
             guess = (np.empty(0) if end.x is None else end.x) if start is None else start
 

@@ -26,6 +26,7 @@ def alone(tmp_path_factory):
 def test_error_against_the_closed_form(alone):
     figures, _ = alone
     assert figures["error"] < 1e-6  # adaptive
+    assert figures["field_step"] < 1e-9
     assert figures["best_inertia"] < 1e-5 < 10 * figures["best_inertia"] < figures["best_tikhonov"]
     assert figures["energy_drift"] < 1e-6
 

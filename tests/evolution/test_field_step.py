@@ -58,7 +58,7 @@ def test_first_iteration_with_explicit_euler_is_the_dirac_frenkel_step():
     h = 1e-3
     *_, end = df.evolve(problem, start, until=h, controller=df.Fixed(h), integrator=once)
     u = problem.field(start).value
-    target = once.advance(problem, 0.0, u, h)[0]
+    target = once.advance(problem, 0.0, problem.field(start), h)[0]
     eps = FIRST_DAMPING * problem.quadrature.norm(target - u) / problem.quadrature.norm(target)
     metric = once.projection.metric(problem.tangent(start.theta).column_norms())
     scaled = df.Problem(problem.ansatz, problem.quadrature, problem.rhs, scale=metric)

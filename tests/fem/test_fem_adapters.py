@@ -64,6 +64,48 @@ def test_dolfinx(comm):
 
 
 @pytest.mark.mpi
+def test_field_steps_of_a_dolfinx_code(comm):
+    """Its own Crank–Nicolson step as a black box, wrapped in three lines: a Gaussian spreads."""
+    dolfinx = pytest.importorskip("dolfinx", reason="dolfinx is not installed (apt-get install python3-dolfinx)")
+    pytest.importorskip("dolfinx.fem.petsc")
+    import ufl
+    from petsc4py import PETSc
+
+    from dfpde.fem import dolfinx_adapter
+
+    mesh = dolfinx.mesh.create_unit_square(comm, 16, 16)
+    make = getattr(dolfinx.fem, "functionspace", None) or dolfinx.fem.FunctionSpace
+    space = make(mesh, ("CG", 2))
+    u, v, w = dolfinx.fem.Function(space), ufl.TestFunction(space), ufl.TrialFunction(space)
+    step, diffusion = dolfinx.fem.Constant(mesh, PETSc.ScalarType(0.0)), 0.02
+    form = lambda c, sign: (c * v + sign * step / 2 * diffusion * ufl.inner(ufl.grad(c), ufl.grad(v))) * ufl.dx  # noqa: E731
+    linear = dolfinx.fem.petsc.LinearProblem(
+        form(w, 1), form(u, -1), petsc_options={"ksp_type": "cg", "pc_type": "jacobi", "ksp_rtol": 1e-10}
+    )
+
+    def advance(dt):  # the existing code
+        step.value = dt
+        u.x.array[:] = linear.solve().x.array
+
+    def stepper(t, values, dt):
+        u.x.array[: len(values)] = values
+        u.x.scatter_forward()
+        advance(dt)
+        return u.x.array[: len(values)].copy()
+
+    problem = dolfinx_adapter.semi_discrete(
+        df.GaussianMixture.isotropic(2, 1), u, w * v * ufl.dx,
+        -diffusion * ufl.inner(ufl.grad(u), ufl.grad(v)) * ufl.dx,
+    )  # fmt: skip
+    start = df.State(0.0, problem.ansatz.pack(amplitudes=[1.0], centers=[[0.5, 0.5]], scales=[1 / 0.1]))
+    scheme = df.FieldStep(df.integrators.BlackBox(stepper, order=2), substeps=2)
+    *_, end = df.evolve(problem, start, until=0.1, integrator=scheme, controller=df.Fixed(0.05))
+    spread = 0.1**2 + 2 * diffusion * 0.1
+    exact = 0.1**2 / spread * np.exp(-0.5 * np.sum((problem.points - 0.5) ** 2, axis=0) / spread)
+    assert problem.distance(problem.field(end).value - exact) < 1e-2 * problem.distance(exact)
+
+
+@pytest.mark.mpi
 def test_firedrake(comm):
     """Firedrake's own assembled matrices."""
     firedrake = pytest.importorskip("firedrake", reason="Firedrake is installed from source only; not here")
