@@ -32,7 +32,7 @@ from ..parallel.collective import collective_errors, norm, require_finite
 from ..regularization import Regularization, Velocity
 from ..representation import represent
 from .explicit import Step
-from .projection import FIRST_DAMPING, FieldProjection
+from .projection import FIRST_DAMPING, LARGEST_DAMPING, FieldProjection
 from .state import State
 
 Array = NDArray[Any]
@@ -43,11 +43,11 @@ DEFAULT = 1e-4
 #: Share of the tolerance that is left to the misfit of a projection.
 SHARE = 0.3
 
-#: A misfit above the tolerance is the ansatz's up to this multiple of the defect of the step before.
+#: A misfit above the tolerance is the ansatz's up to this multiple of that of the step before.
 ALLOWED = 2.0
 
 #: One that is larger is not, where a step of a quarter of the size has less than this share of its defect.
-BETTER = 0.7
+BETTER = 0.9
 
 
 class Stepper(Protocol):
@@ -154,8 +154,8 @@ class FieldStep:
     -----
     The error of a step is that of S_h, by its embedded pair or by steps of half the size (Richardson).  The misfit is
     the defect of the step, ``statistics.defect`` = misfit / h, unless it could be less: where it exceeds the tolerance,
-    and its defect is more than `ALLOWED` times that of the step before, a step of a quarter of the size is fitted too.
-    If the defect of that one is less than `BETTER` of this one, the misfit counts as error, and the step is tried again
+    and is more than `ALLOWED` times that of the step before, a step of a quarter of the size is fitted too.  If the
+    defect of that one is less than `BETTER` of this one, the misfit counts as error, and the step is tried again
     with half its size or less; if not, no shorter step helps, and the defect is the ansatz's.
     The regularization of `evolve` is not used: ε and ρ are those here.  The problem's f serves only the first step
     size; ``PI(first=...)`` does without it.  Conditions are not supported: values on a boundary belong in S and in the
@@ -210,14 +210,14 @@ class FieldStep:
         fitted = partial(self._fitted, problem, state, solver, damping)
         wanted = self.atol + (DEFAULT if self.rtol is None else self.rtol) * size
         found = fitted(target, dt, SHARE * wanted)
-        if found.misfit > max(wanted, ALLOWED * _defect(state) * dt):
+        if found.misfit > max(wanted, ALLOWED * _before(state)):
             nearer = fitted(self.advance(problem, state.t, field, dt / 4)[0], dt / 4, SHARE * wanted / 4)
             if nearer.misfit < BETTER * found.misfit / 4:
                 error_norm = max(found.misfit, 2.0 ** (1 + (self.error_order or 0)) * wanted)
         change = norm(problem.weigh(target - field.value), problem.comm) / dt
         value, defect = (found.theta - state.theta) / dt, found.misfit / dt
         last = Velocity(value, value, defect, change, self.projection.eps, self.rho, found.iterations, state.rule_carry)
-        carry = (min(found.damping, FIRST_DAMPING), found.misfit, dt)
+        carry = (min(found.damping, LARGEST_DAMPING), found.misfit)
         return Step(found.theta, last, False, error_norm, defect, change, found.iterations, carry=carry)
 
     def advance(self, model: Model, t: float, field: Field, dt: float) -> tuple[Array, Array]:
@@ -257,9 +257,9 @@ class FieldStep:
         return self.projection(problem, target, starts, misfit, solver, damping)
 
 
-def _defect(state: State) -> float:
-    """Misfit / h of the step before; 0 before the first one."""
-    return state.integrator_carry[1] / state.integrator_carry[2] if state.integrator_carry else 0.0
+def _before(state: State) -> float:
+    """Misfit of the step before; 0 before the first one."""
+    return state.integrator_carry[1] if state.integrator_carry else 0.0
 
 
 def _checked(model: Model, step: Callable[..., Any], t: float, u: Array, dt: float) -> tuple[Array, ...]:

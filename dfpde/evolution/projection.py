@@ -27,7 +27,10 @@ from ..parallel.collective import collective_errors, norm
 Array = NDArray[Any]
 
 #: λ of the first iteration of a run: ε is λ times the relative misfit.
-FIRST_DAMPING = 0.1
+FIRST_DAMPING = 1.0
+
+#: Largest λ that the next projection begins with.
+LARGEST_DAMPING = 10.0
 
 #: The iteration ends when STALLED iterations with a gain have lowered the misfit by less than this share.
 STALLED, LEAST_GAIN = 4, 0.1
@@ -37,7 +40,12 @@ NEGLIGIBLE = 1e-4
 
 
 @dataclass(frozen=True)
-@check.takes(floor=check.real(above=0, high=1), eps=check.real(above=0, below=1), iterations=check.integer(1))
+@check.takes(
+    floor=check.real(above=0, high=1),
+    eps=check.real(above=0, below=1),
+    iterations=check.integer(1),
+    curved=check.truth,
+)
 class FieldProjection:
     """How far a projection is carried, and in which metric.
 
@@ -48,7 +56,10 @@ class FieldProjection:
     eps : float
         Lower end of the damping ε: directions with ‖J e‖ < ε ‖D e‖ stay where the prediction has them.
     iterations : int
-        Most linear solves of one projection.
+        Most tangents and linear problems of one projection.
+    curved : bool
+        Bend every step by the curvature of the ansatz: one field and one solve more with the same tangent.  Without
+        it, the first iteration is the inertial Dirac–Frenkel step.
 
     Raises
     ------
@@ -58,6 +69,7 @@ class FieldProjection:
     floor: float = 0.03
     eps: float = 1e-8
     iterations: int = 25
+    curved: bool = True
 
     def __call__(
         self, model: Model, target: Array, starts: Sequence[Array], misfit: float, solver: Solver, damping: float
@@ -92,7 +104,7 @@ class FieldProjection:
         size = norm(model.weigh(target), model.comm)
         descent = LevenbergMarquardt(
             model.comm, self.floor, self.eps, unit=size if size > 0 else 1.0, goal=misfit, least=LEAST_GAIN,
-            memory=STALLED, negligible=NEGLIGIBLE, most=self.iterations, curved=True,
+            memory=STALLED, negligible=NEGLIGIBLE, most=self.iterations, curved=self.curved,
         )  # fmt: skip
         return descent(residual, model.tangent, starts[best], damping, solver)
 
