@@ -12,6 +12,7 @@ import dfpde as df
 from dfpde.diagnostics import Conserving, FieldStepBound, Functional
 from dfpde.errors import ParameterError, ShapeError, StepError
 from dfpde.evolution.field_step import BlackBox
+from dfpde.evolution.growing import Growing, evolve_growing
 from dfpde.evolution.projection import FIRST_DAMPING, FieldProjection
 from dfpde.leastsquares import LSQR
 from dfpde.steppers import ETDRK4, ETDRK32, PeriodicGrid
@@ -219,3 +220,36 @@ def test_misuse_is_refused():
         FieldProjection(floor=0.0)
     with pytest.raises(ParameterError, match="order"):
         BlackBox(stepper, 0)
+
+
+def flattening():
+    """u_t = −u³ flattens a Gaussian, which stays one."""
+    grid = PeriodicGrid((-6, 6), 64, MPI.COMM_SELF)
+    ansatz = df.GaussianMixture.isotropic(1, 1)
+    problem = df.Problem(ansatz, grid.quadrature, lambda t, x, u: -(u.value**3))
+    start = df.State(0.0, ansatz.pack(amplitudes=[1.0], centers=[[0.2]], scales=[1.0]))
+    stepper = ETDRK4(grid, lambda k: 0 * k[0], lambda t, x, u: -(u.value**3))
+    initial = problem.field(start).value
+    exact = lambda t: initial / np.sqrt(1 + 2 * t * initial**2)  # noqa: E731
+    return problem, start, {"until": 2.0, "controller": df.PI(rtol=1e-5), "integrator": df.FieldStep(stepper)}, exact
+
+
+def test_a_misfit_that_no_shorter_step_lowers_does_not_keep_steps_short():
+    problem, start, how, _ = flattening()
+    *_, end = df.evolve(problem, start, **how)
+    assert end.statistics.defect > 100 * 1e-5 * problem.norm(end)  # far above the tolerance
+    assert end.step < 20
+
+
+def test_the_misfit_makes_an_ansatz_grow():
+    problem, start, how, exact = flattening()
+    growing = Growing(
+        lambda ansatz: df.GaussianMixture.isotropic(1, ansatz.n + 1),
+        lambda x: [{"amplitudes": 0.0, "centers": x, "scales": scale} for scale in (0.7, 1.0, 1.5, 2.5)],
+        2e-3, 12,
+    )  # fmt: skip
+    *_, fixed = df.evolve(problem, start, **how)
+    *_, (larger, grown) = evolve_growing(problem, start, growing=growing, regularization=df.AutoInertia(1e-5), **how)
+    before = problem.quadrature.norm(problem.field(fixed).value - exact(2.0))
+    after = problem.quadrature.norm(larger.field(grown).value - exact(2.0))
+    assert larger.ansatz.n > 1 and after < before / 10
