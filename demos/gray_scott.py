@@ -2,8 +2,8 @@
 
     u_t = D_u Δu − u v² + F (1 − u),    v_t = D_v Δv + u v² − (F + k) v,    unknowns (w, v) with w = 1 − u
 
-Finite elements on a gmsh mesh, P2 (P1 with --quick), step the field, diffusion implicitly and reactions explicitly
-(`df.fem.ImplicitExplicit`); `df.FieldStep` finds the Gaussians for w and v that are nearest to the nodal values.
+P2 elements on a gmsh mesh step the field, diffusion implicitly and reactions explicitly (`df.fem.ImplicitExplicit`);
+`df.FieldStep` finds the Gaussians for w and v that are nearest to the nodal values.
 Reference: values of fine finite elements (scikit-fem) at 300 points, made by gray_scott_reference.py.
 """
 
@@ -56,8 +56,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         ansatz = df.Stack(part, part, names=("w", "v"))
 
         disk = skfem.Mesh.load(folder.parent / "meshes" / "disk.msh").scaled(RADIUS) if comm.rank == 0 else None
-        element = skfem.ElementTriP1() if options.quick else skfem.ElementTriP2()
-        space = fem.Space(fem.partition(disk, comm), element)
+        space = fem.Space(fem.partition(disk, comm), skfem.ElementTriP2())
         m, k = space.matrix(mass), space.matrix(laplace)
         load = lambda t, u: reactions(t, u) @ m.T  # noqa: E731
         model = fem.StiffModel(space.nodes, m, [d * k for d in DIFFUSION], load)
