@@ -151,7 +151,6 @@ class LevenbergMarquardt:
         reason = REACHED if misfit <= self.goal else "max_iterations"
         return Minimum(theta, misfit, taken, self.most, iterations, reason)
 
-
     def _turn(self, system: LeastSquares, step: Array, ahead: Array, solver: Solver) -> Array:
         """argmin ‖J w + ½ Φ''[δ, δ]‖² + ε² ‖D w‖², half the acceleration along δ; zero where it is no correction.
 
