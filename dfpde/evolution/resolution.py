@@ -68,7 +68,6 @@ class ResolutionGuard:
         if policy not in ("warn", "raise", "ignore"):
             raise ParameterError(f"on_unresolved = {policy!r}", "'warn', 'raise' or 'ignore'")
         self.policy, self._said = policy, False
-        self._last, self._next = (0, math.inf), math.inf
 
     @one_thread()
     def after(self, problem: Model, state: State, tangent: Tangent | None = None) -> State:
@@ -82,12 +81,15 @@ class ResolutionGuard:
             The tangent is not resolved, and the policy is to raise.
         """
         step = state.step
-        if not looked_at(problem) or not (step >= self._next or due(step, interval(problem))):
+        if not looked_at(problem):
+            return state
+        sooner = state.guard_carry[2] if state.guard_carry else math.inf
+        if not (step >= sooner or due(step, interval(problem, state.statistics.effective_dimension))):
             return state
         tangent = with_conditions(problem, state) if tangent is None else tangent
         found = of_equation(tangent, state.statistics.eps, problem.scale)
         state = state.counted(resolution=found.largest, effective_dimension=found.total)
-        self._plan(step, found.largest)
+        state = state.with_(guard_carry=self._plan(state, found.largest))
         if self.policy == "ignore" or self._said or not unresolved(found, tangent):
             return state
         what, remedy = describe(problem.ansatz, tangent, found, f"at t = {state.t:.4g}")
@@ -97,13 +99,15 @@ class ResolutionGuard:
         self._said = True
         return state
 
-    def _plan(self, step: int, largest: float) -> None:
-        """Whether and when to look before the schedule says so."""
-        (then, before), now = self._last, _logit(largest)
-        self._last, self._next = (step, now), math.inf
-        if before < now < _logit(DECIDES) and not self._said:
-            left = (_logit(DECIDES) - now) / (now - before) * (step - then)
-            self._next = step + max(1, int(left / 2))
+    @staticmethod
+    def _plan(state: State, largest: float) -> tuple[float, float, float]:
+        """This step, log ℓ/(1 − ℓ), and the step at which to look before the schedule says so."""
+        now, sooner = _logit(largest), math.inf
+        then, before, _ = state.guard_carry or (0.0, math.inf, math.inf)
+        if before < now < _logit(DECIDES):
+            left = (_logit(DECIDES) - now) / (now - before) * (state.step - then)
+            sooner = state.step + max(1, int(left / 2))
+        return float(state.step), now, sooner
 
 
 def require_resolved(problem: Model, state: State) -> None:
@@ -151,18 +155,17 @@ def due(step: int, interval: int) -> bool:
     return interval > 0 and (step % interval == 0 or (step < interval and step & (step - 1) == 0))
 
 
-def interval(problem: Model) -> int:
+def interval(problem: Model, dimension: float = math.nan) -> int:
     """Steps between two looks: `RARELY` times the flops of a look, 2 N p min(N, p), over those of a step.
 
-    A stage takes about 7/3 p³ (a Gram matrix of 2 p rows and its factor) and 60 N p (the tangent and a few sweeps).  0
-    where the norm has no points.
+    A stage takes about 7/3 r² p (a Gram matrix of sampled rows and its factor, r = min(p, 3 n_ε), n_ε the effective
+    dimension where a look has found it) and 60 N p (the tangent and a few sweeps).
     """
     comm, p = problem.comm, problem.ansatz.size
     n = float(problem.points.shape[1] * max(1, math.prod(problem.ansatz.shape)))
     n = comm.allreduce(n) if comm.size > 1 else n
-    if n == 0:
-        return 0
-    return max(RARELY // 2, math.ceil(RARELY * 2 * n * p * min(n, p) / (STAGES * (7 / 3 * p**3 + 60 * n * p))))
+    r = p if math.isnan(dimension) else min(float(p), 3 * dimension)
+    return max(RARELY // 2, math.ceil(RARELY * 2 * n * p * min(n, p) / (STAGES * (7 / 3 * r**2 * p + 60 * n * p))))
 
 
 # -- verdict ---------------------------------------------------------------------------------------------------

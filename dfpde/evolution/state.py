@@ -100,6 +100,8 @@ class State:
         integrator carry to the next step.
     event_carry : tuple of float
         The signs from which the events of the run are waited for; () without events.
+    guard_carry : tuple of float
+        When the resolution was looked at last, what was seen, and when it is looked at next; () before the first look.
     measure_carry : tuple of arrays
         What the points of a moving measure were drawn from (`dfpde.measures.Moving`); empty where none moves.
     statistics : Statistics
@@ -119,6 +121,7 @@ class State:
     solver_carry: tuple[float, ...] = ()
     integrator_carry: tuple[float, ...] = ()
     event_carry: tuple[float, ...] = ()
+    guard_carry: tuple[float, ...] = ()
     measure_carry: tuple[Array, ...] = ()
     statistics: Statistics = Statistics()
 
