@@ -2,9 +2,14 @@
 
     k_i = velocity(t + c_i h, θ + h Σ_j a_ij k_j; anchor k_{i−1}),   θ⁺ = θ + h Σ b_i k_i
 
-The anchor of a stage is the velocity of the stage before.  The error of a step is measured in the field:
-‖J (h Σ (b_i − b̂_i) k_i)‖ with the tangent of the last stage; the norm of parameters means nothing when they are
-redundant.
+The anchor of a stage is the velocity of the stage before.  The error of a step is measured in the field, as the norm of
+parameters means nothing when they are redundant; it is the larger one of
+
+    ‖J (h Σ (b_i − b̂_i) k_i)‖                     the embedded scheme's, with the tangent of the last stage
+    ‖Φ(θ⁺) − Φ(θ) − h Σ b_i J_i k_i‖              what the field did and the stages did not say: the step's own residual
+
+The embedded estimate is linear in the velocities: where Φ bends or jumps within a step (a saturated neuron that flips),
+only the residual sees it.  For a smooth θ(t) it is the error of the quadrature b, of the order of the scheme's step.
 """
 
 from __future__ import annotations
@@ -19,7 +24,8 @@ from numpy.typing import NDArray
 from .. import validation as check
 from ..calculus import Field
 from ..leastsquares import Solver, Tangent
-from ..model import Model
+from ..model import Model, StageSystem
+from ..parallel.collective import collective_errors
 from ..regularization import Regularization, StageContext, Velocity
 from ..representation import represent
 from .state import State
@@ -169,10 +175,11 @@ class ExplicitRungeKutta(ByTableau):
         """See `Integrator`."""
         tableau = self.tableau
         k, norms = np.zeros((tableau.stages, state.theta.size)), np.zeros((tableau.stages, 2))
-        anchor, iterations, carry = state.anchor, 0, state.rule_carry
+        anchor, iterations, carry, moved = state.anchor, 0, state.rule_carry, 0.0
         first = int(tableau.fsal and state.at_end and state.velocity is not None)
         if first:
             k[0], norms[0] = state.velocity, state.end_norms
+            moved = tableau.b[0] * problem.tangent(state.theta).apply(k[0])
         for i in range(first, tableau.stages):
             t = stage_time(state.t, dt, tableau.c[i])
             theta = state.theta + dt * (np.asarray(tableau.a[i]) @ k[:i]) if i else state.theta
@@ -181,10 +188,13 @@ class ExplicitRungeKutta(ByTableau):
             found = regularization.velocity(system, anchor, solver, context)
             k[i], norms[i], anchor = found.value, (found.defect, found.rhs_norm), found.anchor
             iterations, carry = iterations + found.iterations, found.carry
+            moved = moved + tableau.b[i] * system.tangent.apply(k[i]) if tableau.b[i] else moved
         if not tableau.fsal:  # otherwise θ⁺ is where the last stage was
             theta = state.theta + dt * (np.asarray(tableau.b) @ k)
         defect, size = means(tableau.b, norms)
         error = self._error(k, dt, system.tangent)
+        if tableau.b_hat is not None:
+            error = max(error, residual(system, state.theta, theta, dt * moved))
         field, rhs = (system.field, system.rhs) if tableau.fsal else (None, None)
         return Step(theta, found, tableau.fsal, error, defect, size, iterations, field, rhs, tangent=system.tangent)
 
@@ -193,6 +203,13 @@ class ExplicitRungeKutta(ByTableau):
         if weights is None:
             return float("nan")
         return tangent.norm(tangent.apply(dt * (weights @ k)))
+
+
+def residual(system: StageSystem, before: Array, after: Array, moved: Array) -> float:
+    """‖Φ(θ⁺) − Φ(θ) − h Σ b_i J_i k_i‖, the sum given as local rows (those of conditions last); collective."""
+    with collective_errors(system.tangent.comm), np.errstate(over="ignore", invalid="ignore"):
+        change = system.values(after) - system.values(before)
+    return system.tangent.norm(change - moved[: len(change)])
 
 
 def stage_time(t: float, dt: float, c: float) -> float:

@@ -52,7 +52,7 @@ class TruncatedSVD(Regularization):
 @dataclass(frozen=True)
 @check.takes(columns=check.integer(1), eps=check.real(above=0), seed=check.integer(0))
 class RandomSparse(Regularization):
-    """Random sparse updates: in every stage only `columns` parameters, drawn anew, move.
+    """Random sparse updates: in a step only `columns` parameters move, the same in all of its stages.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class RandomSparse(Regularization):
     eps : float
         Tikhonov regularization of the reduced problem.
     seed : int
-        The draw is a function of (seed, step, stage): the same on all ranks and after a restart.
+        The draw is a function of (seed, step): the same on all ranks and after a restart.
 
     Raises
     ------
@@ -76,7 +76,7 @@ class RandomSparse(Regularization):
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
         """See `Regularization`; `anchor` and `solver` are not used."""
         p = system.tangent.columns
-        random = np.random.default_rng((self.seed, context.step, context.stage))
+        random = np.random.default_rng((self.seed, context.step))
         drawn = np.sort(random.choice(p, min(self.columns, p), replace=False))
         blocks = tuple(
             DenseRows(np.ascontiguousarray(block.dense()[:, drawn].T), np.ones(block.rows))
