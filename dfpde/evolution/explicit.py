@@ -175,7 +175,8 @@ class ExplicitRungeKutta(ByTableau):
         """See `Integrator`."""
         tableau = self.tableau
         k, norms = np.zeros((tableau.stages, state.theta.size)), np.zeros((tableau.stages, 2))
-        anchor, iterations, carry, moved = state.anchor, 0, state.rule_carry, 0.0
+        anchor, iterations, carry = state.anchor, 0, state.rule_carry
+        moved: Array = np.zeros(1)
         first = int(tableau.fsal and state.at_end and state.velocity is not None)
         if first:
             k[0], norms[0] = state.velocity, state.end_norms

@@ -65,7 +65,7 @@ def test_onsager():
 
 @pytest.mark.mpi
 def test_random_sparse_moves_few_parameters_and_is_keyed(comm):
-    """As many as asked for, the best of these; the draw depends on seed and step alone, not on the stage or the ranks."""
+    """As many as asked for, the best of these; the draw depends on seed and step alone, not on stage or ranks."""
     problem, theta = mixture(comm)
     system = problem.system(0.0, theta)
     rule = df.regularization.RandomSparse(5, 1e-8, seed=7)
