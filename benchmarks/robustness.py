@@ -137,15 +137,14 @@ def tasks(names: Sequence[str], methods: Sequence[str], rtols: Sequence[float], 
 
 # -- what is known -------------------------------------------------------------------------------------------
 def known(kind: str) -> dict[str, Any]:
-    """Results on the disk, by a key."""
-    file = OUT / f"{kind}.json"
-    return json.loads(file.read_text()) if file.exists() else {}
+    """Results on the disk, by their keys."""
+    return {file.stem: json.loads(file.read_text()) for file in sorted((OUT / kind).glob("*.json"))}
 
 
 def keep(kind: str, key: str, result: dict[str, Any]) -> None:
-    """One result more."""
-    OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / f"{kind}.json").write_text(json.dumps({**known(kind), key: result}, indent=0))
+    """One result more, in a file of its own: several of these programs may run at once."""
+    (OUT / kind).mkdir(parents=True, exist_ok=True)
+    (OUT / kind / f"{key}.json").write_text(json.dumps(result))
 
 
 def line(result: dict[str, Any]) -> str:
