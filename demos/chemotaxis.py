@@ -36,7 +36,7 @@ REFERENCE = ROOT / "demos" / "references" / "chemotaxis.npz"
 TAU = 0.1
 DROPS = ((120.0, 0.62, 0.0, 0.12), (75.0, -0.2, 0.6, 0.14))  # height, centre, width
 IMAGES = [inversion((0, 0), 1.0), inversion((0, 0), 0.3)]
-EPS = 3e-6  # of a step, relative to ‖n‖ (parameters in units of their blocks)
+EPS = 3e-4  # of a step, relative to ‖n‖ (parameters in units of their columns)
 EPSILONS = (0.0125, 0.00625, 0.003125)
 
 

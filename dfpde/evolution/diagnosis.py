@@ -73,7 +73,8 @@ def stalled(run: Run, state: State) -> tuple[str, str]:
     from_null = float(np.linalg.norm(now.value)), norm(moves, run.problem.comm)
     return (
         f"the velocity changes within {dt:.1e}: |θ̇| = {from_null[0]:.1e} moves the field by ‖J θ̇‖ = {from_null[1]:.1e}",
-        "a larger ε, friction (ρ < 1), fewer parameters, or a larger tolerance",
+        "field steps (df.FieldStep) where the field has a stepper: they take out the curvature of the ansatz; else "
+        "friction (ρ < 1), a larger ε, fewer parameters, or a larger tolerance",
     )
 
 

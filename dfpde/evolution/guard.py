@@ -3,6 +3,7 @@
     ∫‖J θ̇ − f‖ dt > ‖u‖/100 over steps with ‖J θ̇ − f‖ > ‖f‖/10      the ansatz does not follow a tenth of u_t
     h λ > 2, and ‖f‖ grows           fixed explicit steps beyond their bound of stability, λ the fastest rate
     t moved by 1e-6 (T − t₀) or less in 2000 accepted steps      the run will not end
+    100 accepted steps of less than 1/50 of the mean before      the run may not end, and the user should know why
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from .state import State
 
 #: Steps over which t must move, and by which part of the run.
 STALL, MOVED = 2000, 1e-6
+
+#: Steps over which they have become small, and small beside the mean of the steps before.
+SMALL, FELL = 100, 1 / 50
 
 #: Part of ‖f‖ that the ansatz may lose without a word.
 LOST = 0.1
@@ -77,6 +81,7 @@ class Guard:
             self._warn_of_instability(run, state)
         if state.t >= self.until:
             return
+        self._warn_of_small_steps(run, state)
         if len(self._times) > STALL and state.t - self._times[0] <= MOVED * (self.until - self.start.t):
             cause, remedy = stalled(run, state)
             what = f"stalled at t = {state.t:.9g}: {STALL} steps moved t by {state.t - self._times[0]:.1e}; {cause}"
@@ -112,6 +117,21 @@ class Guard:
             f"‖J θ̇ − f‖ = {statistics.defect:.1e} of ‖f‖ = {statistics.rhs_norm:.1e}; what was lost so comes to "
             f"{100 * self._lost / self._size:.0f} % of ‖u‖\n"
             "  Try: more parameters, another ansatz, a smaller ε",
+        )
+
+    def _warn_of_small_steps(self, run: Run, state: State) -> None:
+        before = state.step - self.start.step - SMALL
+        if "small steps" in self._said or before < SMALL or not run.controller.adaptive:
+            return
+        middle = self._times[-1 - SMALL]
+        pace, mean = (state.t - middle) / SMALL, (middle - self.start.t) / before
+        if pace >= FELL * mean:
+            return
+        cause, remedy = stalled(run, state)
+        self._say(
+            "small steps",
+            f"at t = {state.t:.4g} steps have fallen from {mean:.1e} to {pace:.1e}, "
+            f"{(self.until - state.t) / pace:.1g} more of them to the end: {cause}\n  Try: {remedy}",
         )
 
     def _warn_of_instability(self, run: Run, state: State) -> None:
