@@ -64,7 +64,7 @@ def march(row: Row, begin_at: df.State, limit: float, **how: Any) -> dict[str, A
     """One run: its error over space and time, its steps, and how it ended."""
     q, times = row.problem.quadrature, row.until * np.arange(1, OUTPUTS + 1) / OUTPUTS
     squares, paused, begin, end, last = np.zeros(2), 0.0, time.process_time(), "", begin_at
-    worst = -np.inf
+    worst = largest = 0.0
     try:
         for state in df.evolve(row.problem, begin_at, until=row.until, times=times, every_step=True, **how):
             now, last = time.process_time(), state
@@ -72,7 +72,8 @@ def march(row: Row, begin_at: df.State, limit: float, **how: Any) -> dict[str, A
                 exact = row.exact(state.t, q.x)
                 error, size = q.norm(row.problem.field(state).value - exact), q.norm(exact)
                 squares += error**2, size**2
-                worst = max(worst, error / size)
+                largest = max(largest, size)
+                worst = max(worst, error / largest)
                 paused += time.process_time() - now
             if now - begin - paused > limit:
                 end = f"stopped at t = {state.t:.3g}, dt = {state.statistics.dt:.1e}"

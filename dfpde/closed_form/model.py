@@ -37,10 +37,14 @@ Array = NDArray[Any]
 class ClosedFormSystem(StageSystem):
     """One stage without points: rows of a root of the Gram matrix."""
 
-    def bend(self, step: Array) -> float:
-        """‖d²Φ(θ + s·step)/ds²‖ at s = 0, in closed form."""
+    def bend(self, step: Array) -> tuple[float, None]:
+        """‖d²Φ(θ + s·step)/ds²‖ at s = 0, in closed form; no rows."""
         ansatz: Any = self.field.ansatz
-        return norm_of(components(ansatz, self.theta), bend(ansatz, self.theta, step))
+        return norm_of(components(ansatz, self.theta), bend(ansatz, self.theta, step)), None
+
+    def missed(self, before: Array, after: Array, moved: Array) -> float:
+        """0: the rows of a root belong to one θ, so nothing is known of a step's own residual."""
+        return 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 from .. import validation as check
 from ..calculus import Field
 from ..leastsquares import Solver, Tangent
-from ..model import Model, StageSystem
-from ..parallel.collective import collective_errors
+from ..model import Model
 from ..regularization import Regularization, StageContext, Velocity
 from ..representation import represent
 from .state import State
@@ -195,7 +194,7 @@ class ExplicitRungeKutta(ByTableau):
         defect, size = means(tableau.b, norms)
         error = self._error(k, dt, system.tangent)
         if tableau.b_hat is not None:
-            error = max(error, residual(system, state.theta, theta, dt * moved))
+            error = max(error, system.missed(state.theta, theta, dt * moved))
         field, rhs = (system.field, system.rhs) if tableau.fsal else (None, None)
         return Step(theta, found, tableau.fsal, error, defect, size, iterations, field, rhs, tangent=system.tangent)
 
@@ -204,13 +203,6 @@ class ExplicitRungeKutta(ByTableau):
         if weights is None:
             return float("nan")
         return tangent.norm(tangent.apply(dt * (weights @ k)))
-
-
-def residual(system: StageSystem, before: Array, after: Array, moved: Array) -> float:
-    """‖Φ(θ⁺) − Φ(θ) − h Σ b_i J_i k_i‖, the sum given as local rows (those of conditions last); collective."""
-    with collective_errors(system.tangent.comm), np.errstate(over="ignore", invalid="ignore"):
-        change = system.values(after) - system.values(before)
-    return system.tangent.norm(change - moved[: len(change)])
 
 
 def stage_time(t: float, dt: float, c: float) -> float:
