@@ -6,7 +6,7 @@
 
 Every run starts from a fitted state and gets rtol, nothing else: `evolve(controller=PI(rtol))`, and for field steps
 `integrator=FieldStep(stepper, rtol)`.  Errors are relative, in L² over ten output times and the domain.  Starts and
-results are kept in out/robustness; a result is computed again only when it is asked for by name of its row or missing.
+results are kept in out/robustness; what is there is computed again with --again only.
 
 A run *fails* when it does not reach the end or ends more than half of ‖u‖ away; its steps are *tiny* when it was then
 stepping by less than 1e-5 of the whole time; it is *slow* when it was stopped by `--limit` CPU seconds otherwise.
@@ -233,6 +233,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="six rows, one tolerance")
     parser.add_argument("--grid", action="store_true", help="the best of the grid instead")
     parser.add_argument("--table", action="store_true", help="run nothing")
+    parser.add_argument("--again", action="store_true", help="also what is known")
     parser.add_argument("--rtol", type=float, nargs="+", default=[1e-4, 1e-5, 1e-6])
     parser.add_argument("--method", nargs="+", choices=["stages", "field"], default=["stages", "field"])
     parser.add_argument("--limit", type=float, default=20.0, help="CPU seconds of a run (20)")
@@ -248,7 +249,7 @@ def main() -> None:
             return
         todo = [] if options.table else list(tasks(names, options.method, rtols, options.limit))
         results = known("results")
-        if not (options.rows or options.quick):
+        if not (options.again or options.quick):
             todo = [task for task in todo if f"{task[0]} {task[1]} {task[2]:g}" not in results]
         new = []
         for found in pool.map(automatic, todo):
