@@ -176,10 +176,11 @@ class ExplicitRungeKutta(ByTableau):
         k, norms = np.zeros((tableau.stages, state.theta.size)), np.zeros((tableau.stages, 2))
         anchor, iterations, carry = state.anchor, 0, state.rule_carry
         moved: Array = np.zeros(1)
+        weights = tableau.b if tableau.b_hat is not None else (0.0,) * tableau.stages
         first = int(tableau.fsal and state.at_end and state.velocity is not None)
         if first:
             k[0], norms[0] = state.velocity, state.end_norms
-            moved = tableau.b[0] * problem.tangent(state.theta).apply(k[0])
+            moved = weights[0] * moves(problem.tangent(state.theta), k[0])
         for i in range(first, tableau.stages):
             t = stage_time(state.t, dt, tableau.c[i])
             theta = state.theta + dt * (np.asarray(tableau.a[i]) @ k[:i]) if i else state.theta
@@ -188,7 +189,7 @@ class ExplicitRungeKutta(ByTableau):
             found = regularization.velocity(system, anchor, solver, context)
             k[i], norms[i], anchor = found.value, (found.defect, found.rhs_norm), found.anchor
             iterations, carry = iterations + found.iterations, found.carry
-            moved = moved + tableau.b[i] * system.tangent.apply(k[i]) if tableau.b[i] else moved
+            moved = moved + weights[i] * moves(system.tangent, k[i]) if weights[i] else moved
         if not tableau.fsal:  # otherwise θ⁺ is where the last stage was
             theta = state.theta + dt * (np.asarray(tableau.b) @ k)
         defect, size = means(tableau.b, norms)
@@ -203,6 +204,11 @@ class ExplicitRungeKutta(ByTableau):
         if weights is None:
             return float("nan")
         return tangent.norm(tangent.apply(dt * (weights @ k)))
+
+
+def moves(tangent: Tangent, v: Array) -> Array:
+    """Local rows of √W J v without those of conditions: the field's block comes first."""
+    return tangent.blocks[0].apply(v)
 
 
 def stage_time(t: float, dt: float, c: float) -> float:
