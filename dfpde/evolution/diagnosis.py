@@ -74,7 +74,7 @@ def stalled(run: Run, state: State) -> tuple[str, str]:
     return (
         f"the velocity changes within {dt:.1e}: |θ̇| = {from_null[0]:.1e} moves the field by ‖J θ̇‖ = {from_null[1]:.1e}",
         "field steps (df.FieldStep) where the field has a stepper: they take out the curvature of the ansatz; else "
-        "friction (ρ < 1), a larger ε, fewer parameters, or a larger tolerance",
+        "AutoInertia(rho=0) where the equation is dispersive, a larger ε, fewer parameters, or a larger tolerance",
     )
 
 
