@@ -3,7 +3,7 @@
     ∫‖J θ̇ − f‖ dt > ‖u‖/100 over steps with ‖J θ̇ − f‖ > ‖f‖/10      the ansatz does not follow a tenth of u_t
     h λ > 2, and ‖f‖ grows           fixed explicit steps beyond their bound of stability, λ the fastest rate
     t moved by 1e-6 (T − t₀) or less in 2000 accepted steps      the run will not end
-    100 accepted steps of less than 1/50 of the mean before      the run may not end, and the user should know why
+    300 accepted steps of less than 1/50 of the mean before      the run may not end, and the user should know why
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .state import State
 STALL, MOVED = 2000, 1e-6
 
 #: Steps over which they have become small, and small beside the mean of the steps before.
-SMALL, FELL = 100, 1 / 50
+SMALL, FELL = 300, 1 / 50
 
 #: Part of ‖f‖ that the ansatz may lose without a word.
 LOST = 0.1
