@@ -42,8 +42,8 @@ OUT = Path(__file__).resolve().parents[1] / "out" / "robustness"
 QUICK = ("advection", "fisher", "heat", "cubic", "crossing", "fisher-network")
 TINY, LOST = 1e-5, 0.5
 
-#: Stages by default, without inertia (`AutoInertia` with ρ = 0), and field steps.
-METHODS = ("stages", "rho0", "field")
+#: Stages by default, without inertia (`AutoInertia` with ρ = 0), in other metrics (D = 1, column norms), field steps.
+METHODS = ("stages", "rho0", "plain", "columns", "field")
 
 #: The grid: ε in units of the largest column of J, ρ (0 is Tikhonov), floor of the metric (1 plain, 0 column norms).
 EPSILONS, RHOS, FLOORS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5), (0.0, 0.97, 1.0), (1.0, 0.03, 0.0)
@@ -92,16 +92,26 @@ def march(row: Row, begin_at: df.State, limit: float, **how: Any) -> dict[str, A
     }  # fmt: skip
 
 
+def metric(row: Row, state: df.State, floor: float) -> np.ndarray:
+    """D of column norms with a floor in units of the largest; ones for a floor of 1."""
+    norms = row.problem.tangent(state.theta).column_norms()
+    largest = float(norms.max())
+    return np.ones_like(norms) if floor == 1 else np.hypot(np.maximum(norms, 1e-12 * largest), floor * largest)
+
+
 def automatic(task: tuple[str, str, float, float]) -> dict[str, Any]:
     """A row by stages or by field steps with a tolerance."""
     name, method, rtol, limit = task
     warnings.simplefilter("ignore")
     row = ROWS[name]()
-    how: dict[str, Any] = {
-        "stages": {}, "rho0": {"regularization": df.AutoInertia(rtol, rho=0.0)},
-        "field": {"integrator": df.FieldStep(row.stepper, rtol)} if row.stepper is not None else {},
-    }[method]  # fmt: skip
-    found = march(row, start(name, row), limit, controller=df.PI(rtol=rtol), **how)
+    state, how = start(name, row), {}
+    if method == "rho0":
+        how = {"regularization": df.AutoInertia(rtol, rho=0.0)}
+    elif method == "field":
+        how = {"integrator": df.FieldStep(row.stepper, rtol)}
+    elif method in ("plain", "columns"):
+        row = replace(row, problem=replace(row.problem, scale=metric(row, state, 1.0 if method == "plain" else 0.0)))
+    found = march(row, state, limit, controller=df.PI(rtol=rtol), **how)
     return {"row": name, "method": method, "rtol": rtol, "p": row.problem.ansatz.size, **found}
 
 
@@ -111,12 +121,10 @@ def best(task: tuple[str, float]) -> dict[str, Any]:
     warnings.simplefilter("ignore")
     row = ROWS[name]()
     state, lowest = start(name, row), {"row": name, "error": np.inf, "runs": 0}
-    norms = row.problem.tangent(state.theta).column_norms()
-    largest = float(norms.max())
+    largest = float(row.problem.tangent(state.theta).column_norms().max())
     controls = ({"controller": df.PI(rtol=1e-6)}, {"controller": df.Fixed(row.until / 400), "integrator": df.RK4})
     for floor in FLOORS:
-        metric = np.ones_like(norms) if floor == 1 else np.hypot(np.maximum(norms, 1e-12 * largest), floor * largest)
-        scaled = replace(row, problem=replace(row.problem, scale=metric))
+        scaled = replace(row, problem=replace(row.problem, scale=metric(row, state, floor)))
         for eps in EPSILONS:
             for rho in RHOS:
                 rule = df.Inertia(eps * (largest if floor == 1 else 1.0), rho)
@@ -266,7 +274,7 @@ def main() -> None:
     if options.table:
         table(results, known("grid"))
         picture(results)
-    results = {key: result for key, result in results.items() if result["method"] != "rho0"}  # the default alone
+    results = {key: result for key, result in results.items() if result["method"] in ("stages", "field")}  # defaults
     print(json.dumps(summary(new if options.quick else list(results.values()), known("grid"))))
 
 
