@@ -28,11 +28,12 @@ SAFETY = 1 / 8
 class AutoInertia(Regularization):
     """Inertia with ε² = s h (ω + η κ ‖f‖) and friction ρ^(τ/τ_max) before every solve.
 
-    With the bend q = Φ''[a, a]/|Da|² of the ansatz along the anchor, κ = ‖q‖ and ω = |⟨q, r⟩|, r = f − J v the residual
-    of the solve before: ω/ε² is the rate at which the regularized velocity changes along itself, and an explicit step
-    cannot follow one beyond a few 1/h; η κ ‖f‖ balances what a velocity in weakly informed directions does to a step
-    against a residual η‖f‖ that does not matter.  Friction acts over time: where steps shrink (τ below the longest so
-    far, τ_max), a velocity in a null direction is not worn down; see docs/inertia.md.
+    With the bend q = Φ''[a, a]/|Da|² of the ansatz along the anchor, κ = ‖q‖, and the residual r = f − J v of the solve
+    before: the regularized velocity changes at rates up to ω/ε², which an explicit step follows only up to a few 1/h;
+    ω lies between |⟨q, r⟩|, the rate along the motion, and κ‖r‖, and is taken as their geometric mean.  η κ ‖f‖
+    balances what a velocity in weakly informed directions does to a step against a residual η‖f‖ that does not
+    matter.  Friction acts over time: where steps shrink (τ below the longest so far, τ_max), a velocity in a null
+    direction is not worn down; see docs/inertia.md.
 
     Parameters
     ----------
@@ -86,12 +87,13 @@ def _bend(system: StageSystem, v: Array, dt: float) -> tuple[float, Array | None
 
 
 def _rate(system: StageSystem, kappa: float, bent: Array | None, v: Array) -> float:
-    """ω = |⟨q, f − J v⟩| over the rows of the field, where q has none its bound κ ‖f − J v‖; collective."""
+    """ω of the residual r = f − J v: (|⟨q, r⟩| κ‖r‖)^½, where q has no rows κ‖r‖; collective."""
     rest = system.rhs - system.tangent.apply(v)
+    comm, bound = system.tangent.comm, kappa * system.tangent.norm(rest)
     if bent is None:
-        return kappa * system.tangent.norm(rest)
-    comm, local = system.tangent.comm, float(bent @ rest[: len(bent)])
-    return abs(float(comm.allreduce(local)) if comm.size > 1 else local)
+        return bound
+    local = float(bent @ rest[: len(bent)])
+    return math.sqrt(bound * abs(float(comm.allreduce(local)) if comm.size > 1 else local))
 
 
 def stiffness_norm(system: StageSystem) -> float:
