@@ -97,6 +97,11 @@ def test_an_amplitude_passes_through_zero(phase):
     assert crossing(phase, rho=1.0) < 1e-10
 
 
+@pytest.mark.filterwarnings("ignore::dfpde.errors.DfpdeWarning")
+def test_without_inertia_a_step_that_lands_on_a_zero_loses_the_mode():
+    assert crossing(0.2 * np.pi, rho=0.0) > 0.1
+
+
 @pytest.mark.parametrize("rho", [0.0, 0.5, 1.0])
 def test_parameters_that_do_not_move_the_field_are_what_inertia_says(rho):
     """Center and scale of a mode of amplitude zero: θ + hρa exactly, whatever the other mode does."""
