@@ -1,5 +1,6 @@
 # make demo [NP=2]   the main job, demos/rabi.py, serially or on NP ranks
 # make test          all tests, serially and on 2 and 3 ranks
+# make test-without-petsc   the tests in a second environment that has no PETSc
 # make lint          ruff and mypy
 # make docs          the documentation site, in site/
 # make wheel         sdist and wheel, in dist/, tried in a fresh environment without PETSc (wheel-test is the same)
@@ -18,7 +19,7 @@ else
 RUN := $(PYTHON_VENV) -m dfpde mpirun -n $(NP)
 endif
 
-.PHONY: help demo test lint docs wheel wheel-test info setup distclean
+.PHONY: help demo test test-without-petsc lint docs wheel wheel-test info setup distclean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -30,6 +31,9 @@ test: $(READY)
 	$(PYTHON_VENV) -m pytest $(ARGS)
 	$(PYTHON_VENV) -m dfpde mpirun -n 2 -- -m pytest -p no:cacheprovider $(ARGS)
 	$(PYTHON_VENV) -m dfpde mpirun -n 3 -- -m pytest -p no:cacheprovider $(ARGS)
+
+test-without-petsc:
+	scripts/test_without_petsc.sh $(ARGS)
 
 lint: $(READY)
 	$(PYTHON_VENV) -m ruff check
@@ -56,4 +60,4 @@ $(READY): pyproject.toml scripts/setup.sh
 	@echo $(CURDIR) > $@
 
 distclean:
-	rm -rf .venv out site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-without-petsc out site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

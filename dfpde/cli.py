@@ -180,7 +180,7 @@ def _describe(path: Path, raw: RawMesh) -> list[Finding]:
 
 
 def _save(path: Path, raw: RawMesh) -> None:
-    from .domain.raw import locate_facets
+    from .domain.facets import locate_facets
 
     mesh = raw.mesh_type(raw.points[: raw.dim], raw.cells, sort_t=False).with_subdomains(dict(raw.subdomains))
     named = {name: mesh.t2f[place, cell] for name, (cell, place) in locate_facets(raw).items()}

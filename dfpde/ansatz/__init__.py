@@ -3,7 +3,8 @@
 from .autodiff.jax_function import JaxFunction
 from .autodiff.torch_function import TorchFunction
 from .base import Ansatz, multi_index
-from .check import AnsatzReport, check_ansatz
+from .check import check_ansatz
+from .check_report import AnsatzReport
 from .composites.compose import Product, Sum
 from .composites.known import Known, Polynomial
 from .composites.stack import Stack

@@ -12,54 +12,8 @@ from .. import validation as check
 from ..errors import AnsatzError, MissingDerivative
 from .autodiff.richardson import slope
 from .base import Alpha, Ansatz, Array, multi_index
+from .check_report import AnsatzReport, Check, flag
 from .multiindex import multi_indices
-
-
-@dataclass(frozen=True)
-class Check:
-    """One comparison: passed when error <= tolerance, both relative to the largest value compared."""
-
-    name: str
-    error: float
-    tolerance: float
-    where: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """error <= tolerance."""
-        return bool(self.error <= self.tolerance)  # False for NaN
-
-    def __str__(self) -> str:
-        mark = "ok   " if self.passed else "WRONG"
-        return f"{mark} {self.name:<34} {self.error:9.1e} (<= {self.tolerance:.0e}) {self.where}".rstrip()
-
-
-@dataclass(frozen=True)
-class AnsatzReport:
-    """What `check_ansatz` found.
-
-    Attributes
-    ----------
-    title : str
-        Which ansatz, how many parameters and points.
-    checks : tuple of Check
-        All comparisons.
-    missing : tuple of str
-        What the ansatz does not provide (no mistake, but a PDE may need it).
-    """
-
-    title: str
-    checks: tuple[Check, ...]
-    missing: tuple[str, ...] = ()
-
-    @property
-    def failed(self) -> tuple[Check, ...]:
-        """Checks that were not passed."""
-        return tuple(check for check in self.checks if not check.passed)
-
-    def __str__(self) -> str:
-        absent = [f"not provided: {', '.join(self.missing)}"] if self.missing else []
-        return "\n".join([self.title, *map(str, self.checks), *absent])
 
 
 @check.takes(
@@ -156,15 +110,15 @@ class _Bench:
             for name, lead in (("value", ()), ("tangent", (self.ansatz.size,))):
                 array = getattr(self.ansatz, name)(self.theta, points)
                 shape = (*lead, *self.ansatz.shape, points.shape[1])
-                yield _flag(f"{name} shape{label}", np.shape(array) == shape, f"{np.shape(array)}, expected {shape}")
+                yield flag(f"{name} shape{label}", np.shape(array) == shape, f"{np.shape(array)}, expected {shape}")
                 got = getattr(array, "dtype", type(array))
-                yield _flag(f"{name} dtype{label}", got == dtype, f"{got}, expected {dtype}")
-                yield _flag(f"{name} finite{label}", bool(np.all(np.isfinite(array))), "NaN or infinity")
+                yield flag(f"{name} dtype{label}", got == dtype, f"{got}, expected {dtype}")
+                yield flag(f"{name} finite{label}", bool(np.all(np.isfinite(array))), "NaN or infinity")
                 if name == "tangent":
-                    yield _flag(f"tangent C order{label}", np.asarray(array).flags.c_contiguous, "not contiguous")
+                    yield flag(f"tangent C order{label}", np.asarray(array).flags.c_contiguous, "not contiguous")
         covered = sorted(i for part, _ in self.ansatz.slices().values() for i in range(part.start, part.stop))
-        yield _flag("slices", covered == list(range(self.ansatz.size)), f"cover {len(covered)} of {self.ansatz.size}")
-        yield _flag("points", n > 0, "give at least one point")
+        yield flag("slices", covered == list(range(self.ansatz.size)), f"cover {len(covered)} of {self.ansatz.size}")
+        yield flag("points", n > 0, "give at least one point")
 
     def purity(self) -> Iterator[Check]:
         """Same input, same output, whatever came before; inputs untouched; every point by itself."""
@@ -174,9 +128,9 @@ class _Bench:
             theta, x = self.theta.copy(), self.x.copy()
             first = method(theta, x)
             untouched = np.array_equal(theta, self.theta) and np.array_equal(x, self.x)
-            yield _flag(f"{name} leaves theta and x alone", untouched, "theta or x was written to")
+            yield flag(f"{name} leaves theta and x alone", untouched, "theta or x was written to")
             shared = [np.may_share_memory(first, other) for other in (method(theta, x), theta, x)]
-            yield _flag(
+            yield flag(
                 f"{name} returns its own array", not any(shared), "shares memory with another call or its input"
             )
             same = []
@@ -185,7 +139,7 @@ class _Bench:
                 same.append(np.array_equal(method(theta, x), method(theta.copy(), x.copy())))
             again = method(self.theta.copy(), self.x.copy())
             same.append(np.array_equal(first, again))
-            yield _flag(f"{name} is repeatable", all(same), "depends on the calls before")
+            yield flag(f"{name} is repeatable", all(same), "depends on the calls before")
             apart = np.concatenate([method(self.theta, part) for part in (self.x[:, :half], self.x[:, half:])], axis=-1)
             yield self._compare(f"{name} is pointwise", apart, again)
 
@@ -202,7 +156,7 @@ class _Bench:
         jv, jty = self.ansatz.jvp(self.theta, self.x, v), self.ansatz.vjp(self.theta, self.x, y)
         yield self._compare("jvp (against the tangent)", jv, np.tensordot(v, tangent, 1))
         yield self._compare("vjp (against the tangent)", jty, np.tensordot(tangent, y.conj(), tangent.ndim - 1).real)
-        yield _flag("vjp dtype", jty.dtype == np.float64, f"{jty.dtype}, expected float64")
+        yield flag("vjp dtype", jty.dtype == np.float64, f"{jty.dtype}, expected float64")
         left, right = np.vdot(y, jv).real, v @ jty
         scale = np.linalg.norm(jv) * np.linalg.norm(y) or 1.0
         yield Check(
@@ -234,7 +188,7 @@ class _Bench:
         values, tangent = self.ansatz.evaluate(self.theta, self.x, alphas)
         each = [self.ansatz.derivative(self.theta, self.x, alpha) for alpha in alphas]
         same = np.array_equal(values, each) and np.array_equal(tangent, self.ansatz.tangent(self.theta, self.x))
-        return _flag("evaluate", same, "other numbers than derivative and tangent, to the last bit")
+        return flag("evaluate", same, "other numbers than derivative and tangent, to the last bit")
 
     def _derivative(self, alpha: Alpha) -> Iterator[Check]:
         axis = next(i for i, order in enumerate(alpha) if order)
@@ -296,7 +250,7 @@ class _Bench:
     def _compare(self, name: str, got: Array, expected: Array, source: Array | None = None, where: str = "") -> Check:
         """Largest difference relative to the largest expected value; `source` is what was differenced."""
         if np.shape(got) != expected.shape:
-            return _flag(name, False, f"shape {np.shape(got)}, expected {expected.shape}")
+            return flag(name, False, f"shape {np.shape(got)}, expected {expected.shape}")
         if not expected.size:
             return Check(name, 0.0, self.rtol, where)
         noise = 1e-4 * np.max(np.abs(source)) if source is not None else 0.0  # differences see no less: 1e-4 rtol
@@ -304,7 +258,3 @@ class _Bench:
         scale = max(np.max(np.abs(expected)), noise) or 1.0
         at = np.unravel_index(int(np.argmax(difference)), difference.shape)
         return Check(name, float(np.max(difference) / scale), self.rtol, where or f"entry {tuple(map(int, at))}")
-
-
-def _flag(name: str, good: bool, what: str) -> Check:
-    return Check(name, 0.0, 0.0) if good else Check(name, np.inf, 0.0, what)

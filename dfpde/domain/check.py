@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DfpdeWarning, MeshError
+from . import facets as mesh_facets
 from . import raw as mesh_raw
 from .cells import Ids
 from .raw import RawMesh
@@ -131,7 +132,7 @@ def _lips(mesh: RawMesh) -> list[str]:
     """Names of boundaries with facets that have one cell, and two once vertices at one place are one."""
     if not mesh.boundaries or mesh_raw.duplicate_vertices(mesh)[1].size == 0:
         return []
-    before, after = mesh_raw.cells_at_facets(mesh), mesh_raw.cells_at_facets(_merged(mesh))
+    before, after = mesh_facets.cells_at_facets(mesh), mesh_facets.cells_at_facets(_merged(mesh))
     return [name for name in mesh.boundaries if np.any((before[name] == 1) & (after[name] > 1))]
 
 
@@ -214,11 +215,11 @@ def bad_shapes(mesh: RawMesh, first: int = 0) -> list[Finding]:
 
 def _facets(mesh: RawMesh) -> list[Finding]:
     found = []
-    count, cells = mesh_raw.crowded_facets(mesh)
+    count, cells = mesh_facets.crowded_facets(mesh)
     if count:
         remedy = "no facet may have more than two cells: remove overlapping parts"
         found.append(Finding("cells at non-manifold facets", cells, f"{count} facets with over two cells", remedy))
-    for name, facets in mesh_raw.locate_facets(mesh).items():
+    for name, facets in mesh_facets.locate_facets(mesh).items():
         lost = np.flatnonzero(facets[0] < 0)
         if lost.size:
             what = f"facets of boundary {name!r} that are facets of no cell"

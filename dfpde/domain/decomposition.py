@@ -22,9 +22,9 @@ from .. import validation as check
 from ..errors import MeshError, MissingDependency
 from ..parallel.collective import raise_on_all
 from . import check as mesh_check
+from . import facets as mesh_facets
 from . import file as mesh_file
 from . import mesh as meshes
-from . import raw as mesh_raw
 from .mesh import Mesh
 from .raw import RawMesh
 
@@ -76,8 +76,8 @@ def _whole(mesh: Any) -> tuple[RawMesh, dict[str | None, Ids]]:
         raise MeshError("no mesh on rank 0", "give rank 0 a scikit-fem mesh or a file name")
     if isinstance(mesh, str | Path):
         raw = mesh_check.accept(mesh_file.load(mesh), str(mesh))
-        facets: dict[str | None, Ids] = {None: mesh_raw.outer_facets(raw)}
-        facets.update(mesh_raw.locate_facets(raw))
+        facets: dict[str | None, Ids] = {None: mesh_facets.outer_facets(raw)}
+        facets.update(mesh_facets.locate_facets(raw))
         return raw, facets
     local = Mesh.from_skfem(mesh, MPI.COMM_SELF)  # checks, and sorts out periodic meshes
     cell_type = meshes.cell_type_of(type(local.local))

@@ -17,7 +17,7 @@ from scipy.stats import qmc
 
 from .. import validation as check
 from ..representation import represent
-from .mesh import blocks
+from .splitting import blocks
 
 Array = NDArray[np.float64]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from skfem.io.meshio import INV_HEX_MAPPING
 
 from ..errors import DfpdeWarning, MeshError
+from . import facets as mesh_facets
 from . import formats, gmsh
 from . import raw as mesh_raw
 from .blocks import MeshFile
@@ -153,7 +154,7 @@ def _decode_skfem(file: MeshFile, raw: RawMesh, boundaries: dict[str, Any], subd
         facets = []
         for place, corners in enumerate(raw.refdom.facets):
             cells = np.flatnonzero(data.astype(np.int64) >> place & 1)
-            facets.append(mesh_raw.outward(raw, np.ascontiguousarray(raw.cells[corners][:, cells]), cells))
+            facets.append(mesh_facets.outward(raw, np.ascontiguousarray(raw.cells[corners][:, cells]), cells))
         boundaries[name] = np.concatenate(facets, axis=1)
 
 

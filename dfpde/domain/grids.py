@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .. import validation as check
 from ..errors import ParameterError
 from .cells import line_rule
-from .mesh import blocks
+from .splitting import blocks
 
 Array = NDArray[np.float64]
 Bounds = Sequence[float] | Sequence[Sequence[float]]

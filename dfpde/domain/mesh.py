@@ -13,15 +13,17 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from .. import validation as check
-from ..errors import MeshError, ParameterError
+from ..errors import MeshError
 from ..parallel.collective import collective_errors, raise_on_all
 from ..parallel.communicator import communicator
 from ..representation import represent
 from . import cells
 from . import check as mesh_check
+from . import facets as mesh_facets
 from . import file as mesh_file
 from . import raw as mesh_raw
 from .raw import RawMesh
+from .splitting import blocks, within
 
 Array = NDArray[Any]
 Ids = NDArray[np.int64]
@@ -163,8 +165,8 @@ def read_mesh(
             check.require(_FILE, {"path": path, "dim": dim, "repair": repair, "weights": weights})
             raw = mesh_check.accept(mesh_file.load(path, dim), str(path), repair)
             cuts = blocks(raw.cells.shape[1], comm.size, weights)
-            facets.update(mesh_raw.locate_facets(raw))
-            facets[None] = mesh_raw.outer_facets(raw)
+            facets.update(mesh_facets.locate_facets(raw))
+            facets[None] = mesh_facets.outer_facets(raw)
         except Exception as caught:
             error = caught
     raise_on_all(comm, error)
@@ -239,36 +241,6 @@ def _scatter(raw: Any, facets: Mapping[str | None, Ids], cuts: Any, comm: MPI.Co
     return built
 
 
-def blocks(count: int, parts: int, weights: NDArray[np.float64] | None = None) -> Ids:
-    """Cuts (parts + 1,) of 0 … count into contiguous blocks of equal total weight.
-
-    Raises
-    ------
-    ParameterError
-        If the weights are not `count` finite non-negative numbers with a positive sum.
-    """
-    if weights is None:
-        equal: Ids = np.arange(parts + 1, dtype=np.int64) * count // parts
-        return equal
-    weights = np.asarray(weights, dtype=np.float64)
-    if weights.shape != (count,) or not np.all(weights >= 0) or not 0 < np.sum(weights) < np.inf:
-        raise ParameterError(
-            f"cell weights of shape {weights.shape} for {count} cells, sum {np.sum(weights)}",
-            "give one finite non-negative number per cell, not all zero",
-        )
-    total = np.cumsum(weights)
-    cuts = np.searchsorted(total, total[-1] * np.arange(1, parts) / parts, side="left") + 1
-    balanced: Ids = np.concatenate([[0], np.minimum(cuts, count), [count]]).astype(np.int64)
-    return balanced
-
-
-def within(rows: Ids, low: int, high: int) -> Ids:
-    """Those columns whose first row, a cell number, is in [low, high), counted from `low`."""
-    inside: Ids = rows[:, (rows[0] >= low) & (rows[0] < high)].astype(np.int64)
-    inside[0] -= low
-    return inside
-
-
 # -- scikit-fem meshes held by all ranks -----------------------------------------------------------------------
 def cell_type_of(kind: Any) -> str:
     """meshio's name of the cells of a scikit-fem mesh class."""
@@ -284,7 +256,7 @@ def _whole(mesh: Any) -> RawMesh:
     kind = cell_type_of(type(mesh).__bases__[-1] if periodic else type(mesh))
     corners = mesh.t.astype(np.int64) if periodic else None
     if periodic and mesh.dim() > 1:
-        twice = mesh_raw.joined_twice(RawMesh(np.zeros((1, mesh.t.max() + 1)), mesh.t, kind))
+        twice = mesh_facets.joined_twice(RawMesh(np.zeros((1, mesh.t.max() + 1)), mesh.t, kind))
         if twice.size:
             what = f"{twice.size} cells have two facets in common with another one, first {twice[:5].tolist()}"
             raise MeshError(f"{type(mesh).__name__}: {what}", "at least three cells in every period")
@@ -294,7 +266,7 @@ def _whole(mesh: Any) -> RawMesh:
 def _facets(mesh: Any, cell_type: str) -> dict[str | None, Ids]:
     named: dict[str | None, Ids] = {name: facet_cells(mesh, ids) for name, ids in (mesh.boundaries or {}).items()}
     topology = RawMesh(np.zeros((1, mesh.t.max() + 1)), mesh.t, cell_type)
-    return {**named, None: mesh_raw.outer_facets(topology)}
+    return {**named, None: mesh_facets.outer_facets(topology)}
 
 
 def _check(part: _Part) -> None:

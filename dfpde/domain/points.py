@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .. import validation as check
 from ..errors import NonFiniteError, QuadratureError, ShapeError
 from ..parallel.replicated import same_on_all_ranks
-from .mesh import blocks
+from .splitting import blocks
 
 Array = NDArray[np.float64]
 

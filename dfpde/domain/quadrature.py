@@ -21,8 +21,9 @@ from ..parallel.communicator import communicator
 from ..representation import represent
 from . import cells, grids
 from .grids import Bounds
-from .mesh import Mesh, blocks
+from .mesh import Mesh
 from .points import Share, check_local, check_ranks, frozen, own_block, sample_weights
+from .splitting import blocks
 
 Array = NDArray[np.float64]
 

@@ -23,12 +23,10 @@ from ..errors import MeshError, ParameterError, ShapeError
 from ..parallel.collective import collective_errors
 from ..representation import represent
 from .nodes import VALUES, Nodes
+from .periodic import PERIODIC, JoinedMapping, agreed
 
 Array = NDArray[Any]
 
-PERIODIC = {
-    "line": skfem.MeshLine1DG, "triangle": skfem.MeshTri1DG, "quad": skfem.MeshQuad1DG, "hexahedron": skfem.MeshHex1DG,
-}  # fmt: skip
 CELLS = {kind.elem.refdom.name: kind for kind in reversed(list(MESH_TYPES.values()))}  # the first-order class of each
 
 
@@ -43,35 +41,6 @@ def has_point_values(element: skfem.Element) -> bool:
     if len(values[0].shape) > 2 or len(basis.basis[0]) > 1 or len(values) != places.shape[1]:
         return False
     return bool(np.allclose(np.array(values)[:, 0], np.eye(len(values)), atol=1e-9))
-
-
-class _Joined:
-    """The mapping of a periodic mesh's cells, asked by the numbers that facets have where cells are joined."""
-
-    def __init__(self, local: Any, number: dict[int, int]) -> None:
-        self._local, self._mapping, self._number = local, local.mapping(), number
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._mapping, name)
-
-    def _own(self, find: Array) -> Array:
-        return np.array([self._number[int(facet)] for facet in find])
-
-    def G(self, X: Array, find: Array) -> Any:
-        return self._mapping.G(X, find=self._own(find))
-
-    def detDG(self, X: Array, find: Array) -> Any:
-        return self._mapping.detDG(X, find=self._own(find))
-
-    def normals(self, X: Array, tind: Array, find: Array, t2f: Array) -> Any:
-        return self._mapping.normals(X, tind, self._own(find), self._local.t2f)
-
-
-def _agreed(nodes: Nodes) -> Nodes:
-    """On a periodic mesh a node has several places: all ranks take that of the lowest rank."""
-    owner = nodes.smallest(np.full(nodes.n, float(nodes.comm.rank)))
-    x = [nodes.spread(nodes.sum(np.where(owner == nodes.comm.rank, axis, 0.0))) for axis in nodes.x]
-    return Nodes(np.array(x), nodes.comm, nodes.numbers, kind=nodes.kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +103,7 @@ class Space:
         kind = VALUES if has_point_values(self.element) else type(self.element).__name__
         nodes = Nodes(x, mesh.comm, numbers, kind=kind)
         if mesh.comm.allreduce(int(mesh.corners is not None)):
-            nodes = _agreed(nodes)
+            nodes = agreed(nodes)
         object.__setattr__(self, "nodes", nodes)
         points, w = np.zeros((mesh.dim, 0)), np.zeros(0)
         if basis is not None:
@@ -209,7 +178,7 @@ class Space:
         local, mapping = self.mesh.local, None
         if self.mesh.corners is not None:
             cell, place = self.mesh.facets[name]
-            mapping = _Joined(local, dict(zip(facets.tolist(), local.t2f[place, cell].tolist(), strict=True)))
+            mapping = JoinedMapping(local, dict(zip(facets.tolist(), local.t2f[place, cell].tolist(), strict=True)))
         return skfem.FacetBasis(self._topology, self.element, mapping, quadrature=points, facets=facets)
 
     @check.takes(form=check.form)

@@ -6,13 +6,10 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-from mpi4py import MPI
 from numpy.typing import NDArray
 
 from .. import validation as check
@@ -27,9 +24,11 @@ from ..io.vtkhdf import VTKHDFWriter
 from ..parallel.collective import collective_errors
 from ..problem import Problem
 from . import arguments, contents, describe, signals
+from .due import Due
 from .lock import DirectoryLock
 from .record import Record
 from .store import Store
+from .watch import StepWatch
 
 log = logging.getLogger(__name__)
 
@@ -128,22 +127,21 @@ class Run:
         self.directory, self.problem, self.comm = Path(directory), problem, problem.comm
         self.state: State | None = None
         self.resumed = False
-        self._cadence = (every_steps or np.inf, every_seconds or np.inf)
-        self._limit = np.inf if max_seconds is None else float(max_seconds)
         self._overwrite, self._accept = overwrite, accept_changes
         self._show_progress, self._rescue, self._parameters = show_progress, rescue, parameters
         self._quantities = quantities
         self._store, self._signals = Store(self.directory, problem, keep), signals.StopSignals()
+        self._due = Due(self.comm, self._signals, every_steps, every_seconds, max_seconds)
         self._lock: DirectoryLock | None = None
         self._saved: State | None = None  # the newest state on disk
-        self._begun = self._saved_at = self._beat_at = self._lap_at = 0.0
+        self._beat_at = 0.0
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory)!r}, {'not begun' if self.state is None else self.state!r})"
 
     # -- begin and end ---------------------------------------------------------------------------------------
     def __enter__(self) -> Self:
-        self._begun = self._saved_at = time.monotonic()
+        self._due.begin()
         lock = DirectoryLock(self.directory)
         with collective_errors(self.comm):
             if self.comm.rank == 0:
@@ -159,6 +157,8 @@ class Run:
 
     def _open(self) -> None:
         self.state = self._saved = self._store.newest()
+        if self.state is not None:
+            self._due.resume(self.state)
         self.resumed = self.state is not None
         self.record = Record(self.directory, self.comm, self.state, self._parameters)
         self.record.describe("problem", describe.of_problem(self.problem), self._accept)
@@ -225,26 +225,24 @@ class Run:
             self.record.finish(until, state)
             return
         self.record.method(describe.of_method(method), until, self._accept)
-        self._stop_if_asked(state)
+        self._stop_if(self._due.agree(state)[1], state)
         stops = [float(t) for t in times if t > state.t]
         everything = every_step or not len(times)
-        acted: list[Event] = []
+        watch = StepWatch(self.record)
         steps = evolve(
             self.problem, state, until=until, times=stops, every_step=True, rescue=self._keep_last,
-            events=[_told(event, acted) for event in events], **method,
+            events=watch.told(events), **method,
         )  # fmt: skip
-        if self._show_progress:
-            steps = progress(steps, until, self.comm, since=state)
+        steps = progress(steps, until, self.comm, since=state) if self._show_progress else steps
         shown = state
-        for state in self._timed(steps):
+        for state, at_event in watch(steps):
             self.state = state
             self.history.record(state)
-            output, at_event = state.t in stops or state.t == until, bool(acted)
-            acted.clear()
+            output = state.t in stops or state.t == until
             if everything or output or at_event:
                 shown = state
                 yield state
-                self._lap("loop body")
+                watch.lap("loop body")
             self._after(state, output)
         if shown is not state:  # an event that ends the run
             yield state
@@ -273,50 +271,21 @@ class Run:
     def _reached(self) -> float | None:
         return None if self.state is None else self.state.t
 
-    # -- timing ----------------------------------------------------------------------------------------------
-    def _timed(self, steps: Iterator[State]) -> Iterator[State]:
-        self._lap_at = time.perf_counter()
-        for state in steps:
-            self._lap("stepping")
-            yield state
-            self._lap("saving")
-
-    def _lap(self, on: str) -> None:
-        now = time.perf_counter()
-        self.record.spent(on, now - self._lap_at)
-        self._lap_at = now
-
     # -- after each step -------------------------------------------------------------------------------------
     def _after(self, state: State, output: bool) -> None:
         """Keep the state where it is due, and stop where a rank was asked to."""
-        due, request = self._agree(state)
+        due, request = self._due.agree(state)
         if output or due or request:
             self._save(state, output)
         if self.comm.rank == 0 and time.monotonic() - self._beat_at > HEARTBEAT:
             self._beat_at = time.monotonic()
             self.record.beat(state)
-        if request:
-            self._stop(state, request)
+        self._stop_if(request, state)
 
-    def _stop_if_asked(self, state: State) -> None:
-        request = self._agree(state)[1]
-        if request:
-            self._stop(state, request)
-
-    def _agree(self, state: State) -> tuple[bool, int]:
-        """(checkpoint due, signal number or −1 for the time limit, else 0): one reduction, the same on all ranks."""
-        now, since = time.monotonic(), 0 if self._saved is None else self._saved.step
-        wanted = np.zeros(3, dtype=np.int64)
-        if self.comm.rank == 0:  # one clock decides
-            due = state.step - since >= self._cadence[0] or now - self._saved_at >= self._cadence[1]
-            wanted[:2] = due, now - self._begun >= self._limit
-        wanted[2] = self._signals.number
-        if self.comm.size > 1:
-            self.comm.Allreduce(MPI.IN_PLACE, wanted, op=MPI.MAX)
-        return bool(wanted[0]), int(wanted[2]) or -int(wanted[1])
-
-    def _stop(self, state: State, request: int) -> None:
-        reason = signals.name(request) if request > 0 else f"max_seconds = {self._limit:g}"
+    def _stop_if(self, request: int, state: State) -> None:
+        if not request:
+            return
+        reason = signals.name(request) if request > 0 else f"max_seconds = {self._due.limit:g}"
         log.warning("%s: %s, stopped at t = %.9g, step %d", self.directory, reason, state.t, state.step)
         if self._rescue is not None:
             self._rescue(state)
@@ -324,7 +293,8 @@ class Run:
 
     def _save(self, state: State, output: bool) -> None:
         self._store.save(state, output)
-        self._saved, self._saved_at = state, time.monotonic()
+        self._saved = state
+        self._due.saved(state)
 
     def _keep_last(self, state: State) -> None:
         """`rescue` of `evolve`: called on all ranks."""
@@ -333,16 +303,3 @@ class Run:
         self.state = state
         if self._rescue is not None:
             self._rescue(state)
-
-
-def _told(event: Event, acted: list[Event]) -> Event:
-    """The event, which says so when its action is called."""
-    action = event.action
-    if action is None:
-        return event
-
-    def act(state: State) -> State | None:
-        acted.append(event)
-        return action(state)
-
-    return replace(event, action=act)

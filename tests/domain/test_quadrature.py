@@ -14,8 +14,9 @@ from mpi4py import MPI
 from small_meshes import DEGREE, KINDS, cube, monomials, sides
 
 from dfpde.domain import cells
-from dfpde.domain.mesh import Mesh, blocks
+from dfpde.domain.mesh import Mesh
 from dfpde.domain.quadrature import Quadrature
+from dfpde.domain.splitting import blocks
 from dfpde.errors import MeshError, NonFiniteError, ParameterError, QuadratureError, ReplicationError, ShapeError
 
 SELF = MPI.COMM_SELF
