@@ -1,5 +1,5 @@
 # make demo [NP=2]   the main job, demos/rabi.py, serially or on NP ranks
-# make test          all tests, serially and on 2 and 3 ranks
+# make test          all tests, of one process (as many at a time as there are cores) and on 2 and 3 ranks
 # make test-without-petsc   the tests in a second environment that has no PETSc
 # make lint          ruff and mypy
 # make docs          the documentation site, in site/
@@ -11,6 +11,7 @@ SHELL := /bin/bash
 PYTHON_VENV := .venv/bin/python
 READY := .venv/ready
 NP ?= 1
+CORES ?= $(shell nproc 2>/dev/null || echo 1)
 ARGS ?=
 
 ifeq ($(NP),1)
@@ -28,7 +29,7 @@ demo: $(READY)
 	$(RUN) demos/rabi.py $(ARGS)
 
 test: $(READY)
-	$(PYTHON_VENV) -m pytest $(ARGS)
+	$(PYTHON_VENV) -m pytest -n $(CORES) --dist loadfile $(ARGS)
 	$(PYTHON_VENV) -m dfpde mpirun -n 2 -- -m pytest -p no:cacheprovider $(ARGS)
 	$(PYTHON_VENV) -m dfpde mpirun -n 3 -- -m pytest -p no:cacheprovider $(ARGS)
 

@@ -61,8 +61,10 @@ def test_order_on_a_stiff_linear_problem(name):
     assert np.log2(errors[-2] / errors[-1]) == pytest.approx(order, abs=0.15), errors
 
 
-@pytest.mark.mpi
-@pytest.mark.parametrize("name", SCHEMES)
+# on several ranks one scheme of each kind: stage by stage, all stages at once, without iteration
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.mpi] * (n in ("SDIRK4", "Radau", "ROS2"))) for n in SCHEMES]
+)
 def test_order_on_a_nonlinear_parametrization(comm, name):
     scheme, order, steps = SCHEMES[name]
     problem = drifting_heat(comm)

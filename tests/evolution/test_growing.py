@@ -81,13 +81,12 @@ def test_stays_as_it_is(start):
         growing(limit=0.0)
 
 
-@pytest.mark.mpi
 @pytest.mark.filterwarnings("ignore:.*does not follow:dfpde.errors.DfpdeWarning")  # the run that does not grow
-def test_demo(monkeypatch, shared_tmp_path):
+def test_demo(monkeypatch, tmp_path):
     """The error is at most a tenth of the fixed ansatz's against Cole–Hopf."""
     monkeypatch.syspath_prepend(str(DEMOS))
     sys.modules.pop("growing", None)
     from growing import main
 
-    figures = main(["--quick", "--out", str(shared_tmp_path)])
+    figures = main(["--quick", "--out", str(tmp_path)])
     assert figures["ratio"] > 10 and figures["error_growing"] < 5e-3 and figures["components"] > 4
