@@ -23,7 +23,8 @@ from . import facets as mesh_facets
 from . import file as mesh_file
 from . import raw as mesh_raw
 from .raw import RawMesh
-from .splitting import blocks, within
+from .splitting import blocks as blocks
+from .splitting import within
 
 Array = NDArray[Any]
 Ids = NDArray[np.int64]
