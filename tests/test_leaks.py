@@ -10,6 +10,8 @@ import dfpde as df
 from dfpde.leastsquares import LSQR
 from scripts.leaks import calling, fitting, stepping, waves
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not resolve:dfpde.errors.DfpdeWarning")  # tiny problems
+
 SMALL = 1.0  # MiB; a leaked pair of p × p arrays a call would be 15 MiB
 
 

@@ -8,6 +8,9 @@ import dfpde as df
 from dfpde.errors import ParameterError
 from dfpde.regularization.rule import StageContext
 
+# few components on purpose
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not follow:dfpde.errors.DfpdeWarning")
+
 PERIOD = 2 * np.pi
 QUANTITIES = (df.diagnostics.Functional.linear(1.0), df.diagnostics.Functional.squared_norm("energy"))
 

@@ -11,6 +11,9 @@ from dfpde.evolution import ExplicitRungeKutta
 from dfpde.evolution import tableaus as schemes
 from dfpde.evolution.continuous import ContinuousInertia
 
+# few components, and an equation that they do not hold, on purpose
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not follow:dfpde.errors.DfpdeWarning")
+
 NU, PERIOD = 0.05, 2 * np.pi
 ENERGY = df.diagnostics.Functional(
     lambda x, u: NU / 2 * u.gradient[0] ** 2 + (u.value**2 - 1) ** 2 / 4,
