@@ -1,4 +1,4 @@
-"""What the gallery shares: command line, the run with its error against a reference, spectral reference solutions.
+"""What the gallery shares: command line, errors of a run against a reference, pictures, spectral reference solutions.
 
 No reference here or in a demo is computed by dfpde: closed forms, characteristics, Fourier methods in plain NumPy,
 finite elements in plain scikit-fem.
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,6 @@ import numpy as np
 from mpi4py import MPI
 
 import dfpde as df
-from dfpde.diagnostics import ErrorBound
-from dfpde.leastsquares import Dense, LeastSquares, default_solver, real_rows, root_weights
 
 Array = np.ndarray
 OUT = Path(__file__).resolve().parent.parent / "out"
@@ -127,78 +124,6 @@ def compare(
     errors = [q.norm(problem.field(state, q.x).value - u) for state, u in zip(states, exact, strict=True)]
     norms = [q.norm(u) for u in exact]
     return Run(list(states), np.array(errors), np.array(norms), seconds, None if bounds is None else np.array(bounds))
-
-
-def march(
-    problem: df.Problem,
-    start: df.State,
-    until: float,
-    reference: Callable[[float, Array], Array],
-    options: argparse.Namespace,
-    outputs: int = 20,
-    where: df.Quadrature | None = None,
-    growth: float | Callable[[float, df.State], float] | None = None,
-    **choices: Any,
-) -> Run:
-    """Evolve to `until`, and compare with reference(t, x) -> (*shape, N) at `outputs` equal intervals.
-
-    Norms of the error are those of the quadrature `where`, by default the problem's.  With `growth`, the one-sided
-    Lipschitz constant ℓ of a linear problem, a bound of the error is accumulated over all accepted steps.
-    """
-    q = problem.quadrature if where is None else where
-    states, errors, norms, bounds = [], [], [], []
-
-    def compare(state: df.State) -> None:
-        exact = reference(state.t, q.x)
-        states.append(state)
-        errors.append(q.norm(problem.field(state, q.x).value - exact))
-        norms.append(q.norm(exact))
-        bounds.append(bound.bound if bound else np.nan)
-
-    bound = None
-    if growth is not None:
-        error = q.norm(problem.field(start, q.x).value - reference(start.t, q.x))
-        bound = ErrorBound(problem, start, error, growth)
-    compare(start)
-    begin, lost = time.perf_counter(), 0.0
-    times = np.linspace(start.t, until, outputs + 1)[1:]
-    choices = {"regularization": regularization(options), "controller": df.PI(rtol=options.rtol)} | choices
-    for state in df.progress(accepted(problem, start, times, choices), until, q.comm):
-        paused = time.perf_counter()
-        if bound is not None:
-            bound = bound.after(state)
-        if state.t in times:
-            compare(state)
-        lost += time.perf_counter() - paused
-        if options.stop is not None and len(states) > options.stop:
-            break
-    seconds = time.perf_counter() - begin - lost
-    return Run(states, np.array(errors), np.array(norms), seconds, None if growth is None else np.array(bounds))
-
-
-def accepted(problem: df.Problem, state: df.State, times: Array, choices: dict[str, Any]) -> Iterator[df.State]:
-    """Every accepted state of a run that hits the times; `df.evolve` with ``times`` yields those at the times only."""
-    choices = {"solver": default_solver()} | choices
-    for t in times:
-        for following in df.evolve(problem, state, until=t, **choices):
-            state = following
-            yield state
-
-
-def fitted(
-    problem: df.Problem, guess: Array, initial: Callable[[Array], Array], ridge: float = 1e-4, iterations: int = 0
-) -> df.State:
-    """Start: amplitudes by linear least squares with a ridge, then `iterations` of `df.fit` on all parameters.
-
-    In `guess` all amplitudes are zero, so that the tangent there is that of the amplitudes alone.  The ridge keeps
-    them small where components overlap; a start with huge amplitudes that cancel is a bad one for any dynamics.
-    """
-    q, ansatz = problem.quadrature, problem.ansatz
-    rhs = root_weights(q.w, ansatz.shape, ansatz.dtype) * real_rows(initial(q.x).astype(ansatz.dtype))
-    amplitudes = Dense().solve(LeastSquares(problem.tangent(guess), rhs, ridge)).value
-    if iterations == 0:
-        return df.State(0.0, guess + amplitudes)
-    return df.fit(problem, initial, guess + amplitudes, max_iterations=iterations)
 
 
 def report(name: str, run: Run, comm: MPI.Comm, **more: Any) -> dict[str, Any]:
