@@ -141,12 +141,7 @@ def evolve(
     check.require(_ARGUMENTS, given | {"adapt": adapt, "rescue": rescue})
     controller = PI(rtol=1e-4) if controller is None else controller
     stops = _stops(state.t, times, until)
-    if controller.adaptive and integrator.error_order is None:
-        raise ParameterError(
-            f"{integrator} does not estimate its error",
-            "an embedded scheme (Heun, BogackiShampine, DormandPrince, SDIRK4, RadauIIA, ROS2) or Fixed(dt)",
-        )
-    integrator = with_tolerance(integrator, getattr(controller, "rtol", 0.0), getattr(controller, "atol", 0.0))
+    integrator = _scheme(integrator, controller)
     problem.ansatz.check_theta(state.theta)
     if regularization is None:
         regularization = AutoInertia(min(getattr(controller, "rtol", 0.0) or 1e-4, 0.1))
@@ -181,6 +176,16 @@ def _stops(start: float, times: Sequence[float], until: float) -> list[float]:
         what = f"no step: until = {until!r} and the state's t are {abs(until - start):.1g} apart, a few roundings of t"
         warnings.warn(f"{what}\n  Try: a clock that starts near 0", DfpdeWarning, stacklevel=3)
     return stops if close(until, start) else [*stops, float(until)]
+
+
+def _scheme(integrator: Integrator, controller: Controller) -> Integrator:
+    """The integrator with the controller's tolerance, if it estimates the error that the controller asks for."""
+    if controller.adaptive and integrator.error_order is None:
+        raise ParameterError(
+            f"{integrator} does not estimate its error",
+            "an embedded scheme (Heun, BogackiShampine, DormandPrince, SDIRK4, RadauIIA, ROS2) or Fixed(dt)",
+        )
+    return with_tolerance(integrator, getattr(controller, "rtol", 0.0), getattr(controller, "atol", 0.0))
 
 
 def _measured(problem: Model, state: State, rule: Regularization) -> tuple[Model, State]:
