@@ -72,39 +72,70 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class Plain:
-    """∂u/∂c of parameters whose rows are kept as they are: (k, B), or a constant."""
+    """∂u/∂c of parameters c = θ[index] whose rows (k, B) are kept as they are."""
 
-    part: slice
-    rows: Array | float
+    index: Array
+    rows: Array
 
-    def jvp(self, v: Array) -> Array | float:
+    def jvp(self, v: Array) -> Array:
         """Part of J v, shape (B,)."""
-        return self.rows * float(v[self.part].sum()) if isinstance(self.rows, float) else v[self.part] @ self.rows
+        product: Array = v[self.index] @ self.rows
+        return product
 
     def add_vjp(self, y: Array, out: Array) -> None:
-        """out[part] += Jᵀ y."""
-        out[self.part] += self.rows * float(y.sum()) if isinstance(self.rows, float) else self.rows @ y
+        """out[index] += Jᵀ y."""
+        out[self.index] += self.rows @ y
 
     def fill(self, out: Array, points: slice) -> None:
         """Rows of J at some of the points into out (p, few)."""
-        out[self.part] = self.rows if isinstance(self.rows, float) else self.rows[:, points]
+        out[self.index] = self.rows[:, points]
 
     def at(self, points: slice, root: Array) -> Plain:
         """The same at some of the points, times root (few,)."""
-        if isinstance(self.rows, float):
-            count = self.part.stop - self.part.start
-            return Plain(self.part, np.tile(self.rows * root, (count, 1)) if self.rows else 0.0)
-        return Plain(self.part, self.rows[:, points] * root)
+        return Plain(self.index, self.rows[:, points] * root)
 
     def joined(self, others: Sequence[Plain]) -> Plain:
         """The same parameters on several blocks of points."""
-        if isinstance(self.rows, float):
-            return self
-        return Plain(self.part, np.concatenate([self.rows, *(other.rows for other in others)], axis=1))
+        return Plain(self.index, np.concatenate([self.rows, *(other.rows for other in others)], axis=1))
 
+
+@dataclass(frozen=True, eq=False)
+class Zero:
+    """Parameters that u does not depend on."""
+
+    part: slice
+
+    def jvp(self, v: Array) -> float:
+        """Part of J v."""
+        return 0.0
+
+    def add_vjp(self, y: Array, out: Array) -> None:
+        """Nothing to add."""
+
+    def fill(self, out: Array, points: slice) -> None:
+        """Zeros into out (p, few)."""
+        out[self.part] = 0.0
+
+    def at(self, points: slice, root: Array) -> Zero:
+        """Itself."""
+        return self
+
+    def joined(self, others: Sequence[Zero]) -> Zero:
+        """Itself."""
+        return self
+
+
+def plain(parts: Sequence[tuple[slice, Array | float]], points: int) -> Plain:
+    """One factor of several: rows (k, B), or a number for all parameters and points of the part."""
+    index = [np.arange(part.start, part.stop) for part, _ in parts]
+    rows = [np.broadcast_to(row, (len(i), points)) for i, (_, row) in zip(index, parts, strict=True)]
+    return Plain(np.concatenate(index), np.concatenate(rows))
+
+
+Factor = Weights | Plain | Zero
 
 #: Points of a block, and the factors of each component there.
-Block = tuple[slice, list[list[Weights | Plain]]]
+Block = tuple[slice, list[list[Factor]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +184,7 @@ class Factored:
                     factor.fill(out[:, c, chosen], where)
         return out.reshape(self.size, *self.shape, few)
 
-    def _at(self, points: slice) -> Iterator[tuple[slice, slice, list[list[Weights | Plain]]]]:
+    def _at(self, points: slice) -> Iterator[tuple[slice, slice, list[list[Factor]]]]:
         """For each block that has some of the points: where they are in it, which of them they are, and its factors."""
         first, last, step = points.indices(self.points)
         done = 0
@@ -203,17 +234,16 @@ class FactoredSample:
         return out
 
     def kernel(self, scale: Array | None) -> Array:
-        """B D⁻² Bᵀ (m, m): 2 m² Σ (width + fan-in) flops where D is constant in each block of parameters, else m² p."""
+        """B D⁻² Bᵀ (m, m): 2 m² Σ (width + fan-in) flops where D is constant in each layer's weights, else m² p."""
         scale = np.ones(self.size) if scale is None else scale
-        if any(np.ptp(scale[factor.part]) > 0 for factor in self.factors):
+        weights = [factor for factor in self.factors if isinstance(factor, Weights)]
+        if any(np.ptp(scale[factor.part]) > 0 for factor in weights):
             columns = self.array() / scale[:, None]
             return np.asfortranarray(columns.T @ columns)
-        plain = [f.rows / scale[f.part.start] for f in self.factors if isinstance(f, Plain) and np.ndim(f.rows)]
-        rows = np.concatenate(plain)
-        total: Array = dsyrk(1.0, rows.T, lower=1)
-        for factor in self.factors:
-            if isinstance(factor, Weights):
-                total += factor.kernel(scale[factor.part.start])
+        (other,) = (factor for factor in self.factors if isinstance(factor, Plain))
+        total: Array = dsyrk(1.0, (other.rows / scale[other.index][:, None]).T, lower=1)
+        for factor in weights:
+            total += factor.kernel(scale[factor.part.start])
         return total
 
     def joined(self, others: Sequence[FactoredSample]) -> FactoredSample:

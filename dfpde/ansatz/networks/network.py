@@ -15,7 +15,7 @@ from ..linearization import Linearization
 from ..mixtures.exponential import Jet, check_alpha
 from .activations import Activation, Tanh
 from .embedding import PeriodicEmbedding
-from .factors import Factored, Plain, Weights
+from .factors import Factor, Factored, Weights, Zero, plain
 from .layers import Layer, below, blocks, compose, inner, plus, pull_back
 
 ORDER = 4  # highest order of derivatives in space (activations give one more)
@@ -260,41 +260,42 @@ class Network(Ansatz):
 
     def _factors(
         self, part: Mapping[str, Array], x: Array, alpha: Alpha, alphas: Sequence[Alpha], out: Array
-    ) -> list[list[Weights | Plain]]:
+    ) -> list[list[Factor]]:
         """The tangent of ∂^alpha u of each component, and out[number] = ∂^β u for β in alphas."""
         top, tape = self._forward(part, x, below([alpha, *alphas]), below([alpha]))
         self._outputs(part, top, alphas, out)
-        return [
-            [*self._top(c, top.get(alpha, 0.0), alpha), *self._hidden(part, x, tape, c, alpha)]
-            for c in range(self._sizes[-1])
-        ]
+        found = []
+        for c in range(self._sizes[-1]):
+            adjoints, bottom = self._backward(part, tape, {alpha: part[f"weights{self.depth}"][c, :, None]})
+            factors: list[Factor] = [Zero(self._slices[f"{name}{self.depth}"][0]) for name in ("weights", "biases")]
+            for layer, (z, _) in enumerate(adjoints):
+                shared = [(z[gamma], tape[layer].h[gamma]) for gamma in z if gamma in tape[layer].h]
+                factors.append(Weights(self._slices[f"weights{layer}"][0], shared))
+            others = [*self._top(c, top.get(alpha, 0.0), alpha), *self._hidden(part, x, tape, adjoints, bottom)]
+            found.append([*factors, plain(others, x.shape[1])])
+        return found
 
-    def _top(self, component: int, h: Array | float, alpha: Alpha) -> Iterator[Plain]:
+    def _top(self, component: int, h: Array | float, alpha: Alpha) -> Iterator[tuple[slice, Array | float]]:
         """The output layer: this component's weights multiply ∂^alpha h, its bias 1 (or its derivative 0)."""
         weights, biases = self._slices[f"weights{self.depth}"][0], self._slices[f"biases{self.depth}"][0]
-        if self._sizes[-1] > 1:
-            yield from (Plain(weights, 0.0), Plain(biases, 0.0))
         start = weights.start + component * self._sizes[-2]
-        yield Plain(slice(start, start + self._sizes[-2]), h)
-        yield Plain(slice(biases.start + component, biases.start + component + 1), float(sum(alpha) == 0))
+        yield slice(start, start + self._sizes[-2]), h
+        yield slice(biases.start + component, biases.start + component + 1), float(sum(alpha) == 0)
 
     def _hidden(
-        self, part: Mapping[str, Array], x: Array, tape: list[Layer], component: int, alpha: Alpha
-    ) -> Iterator[Weights | Plain]:
-        """All other parameters."""
-        zero = multi_index(self.dim)
-        adjoints, bottom = self._backward(part, tape, {alpha: part[f"weights{self.depth}"][component, :, None]})
+        self, part: Mapping[str, Array], x: Array, tape: list[Layer], adjoints: list[tuple[Jet, Jet]], bottom: Jet
+    ) -> Iterator[tuple[slice, Array | float]]:
+        """Biases of the hidden layers, coefficients of the activation, shifts of the embedding."""
+        size = self.activation.size
         for layer, (z, h) in enumerate(adjoints):
-            shared = [(z[gamma], tape[layer].h[gamma]) for gamma in z if gamma in tape[layer].h]
-            yield Weights(self._slices[f"weights{layer}"][0], shared)
-            yield Plain(self._slices[f"biases{layer}"][0], z.get(zero, 0.0))
-            if size := self.activation.size:
+            yield self._slices[f"biases{layer}"][0], z.get(multi_index(self.dim), 0.0)
+            if size:
                 start = self._slices["coefficients"][0].start + layer * size
-                yield Plain(slice(start, start + size), np.stack([inner(h, c) for c in tape[layer].learned]))
+                yield slice(start, start + size), np.stack([inner(h, c) for c in tape[layer].learned])
         if self.embedding is not None:
             slopes = self.embedding.slopes(x, part["shifts"], list(bottom))
             count = len(part["shifts"])
-            yield Plain(self._slices["shifts"][0], sum(bottom[beta][:count] * slope for beta, slope in slopes.items()))
+            yield self._slices["shifts"][0], sum(bottom[beta][:count] * slope for beta, slope in slopes.items())
 
     def _backward(self, part: Mapping[str, Array], tape: list[Layer], start: Jet) -> tuple[list[tuple[Jet, Jet]], Jet]:
         """(ẑ, ĥ) of each layer, ĥ the adjoint of its output, and the adjoint of h_0."""
