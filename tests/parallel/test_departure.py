@@ -144,3 +144,24 @@ def test_a_rank_that_breaks_out_is_ended_by_the_launcher_s_time_out(tmp_path):
     command = [sys.executable, "-m", "dfpde", "mpirun", "-n", "2", "--timeout", "8", str(tmp_path / "script.py")]
     result = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert result.returncode != 0 and "8 seconds" in result.stderr
+
+
+ALONE = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from mpi4py import MPI
+import dfpde as df
+df.Quadrature(np.ones((1, 1)), np.ones(1), MPI.COMM_SELF)
+if MPI.COMM_WORLD.rank == 1:
+    raise ValueError("of one process")
+time.sleep(4.0)  # longer than the others are waited for
+Path(sys.argv[1]).touch()
+"""
+
+
+def test_processes_that_work_alone_end_alone(mpirun, tmp_path):
+    (tmp_path / "script.py").write_text(ALONE)
+    result = mpirun(2, [tmp_path / "script.py", tmp_path / "done"], timeout=100)
+    assert result.returncode != 0 and "of one process" in result.stderr
+    assert (tmp_path / "done").exists()
