@@ -55,11 +55,11 @@ class StageSystem:
 
     __repr__ = represent
 
-    def bend(self, step: Array) -> tuple[float, Array | None]:
-        """‖Φ(θ + step) − 2Φ(θ) + Φ(θ − step)‖, infinite or NaN where it overflows, and its local rows; collective."""
+    def bend(self, step: Array) -> float:
+        """‖Φ(θ + step) − 2Φ(θ) + Φ(θ − step)‖, infinite or NaN where it overflows; collective."""
         with collective_errors(self.tangent.comm), np.errstate(over="ignore", invalid="ignore"):
             bend = self.values(self.theta + step) - 2 * self.values(self.theta) + self.values(self.theta - step)
-        return self.tangent.norm(bend), bend
+        return self.tangent.norm(bend)
 
     def missed(self, before: Array, after: Array, moved: Array) -> float:
         """‖Φ(after) − Φ(before) − moved‖, `moved` local rows of the field, infinite or NaN on overflow; collective."""

@@ -37,10 +37,10 @@ Array = NDArray[Any]
 class ClosedFormSystem(StageSystem):
     """One stage without points: rows of a root of the Gram matrix."""
 
-    def bend(self, step: Array) -> tuple[float, None]:
-        """‖d²Φ(θ + s·step)/ds²‖ at s = 0, in closed form; no rows."""
+    def bend(self, step: Array) -> float:
+        """‖d²Φ(θ + s·step)/ds²‖ at s = 0, in closed form."""
         ansatz: Any = self.field.ansatz
-        return norm_of(components(ansatz, self.theta), bend(ansatz, self.theta, step)), None
+        return norm_of(components(ansatz, self.theta), bend(ansatz, self.theta, step))
 
     def missed(self, before: Array, after: Array, moved: Array) -> float:
         """0: the rows of a root belong to one θ, so nothing is known of a step's own residual."""

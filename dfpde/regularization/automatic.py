@@ -1,4 +1,4 @@
-"""Inertia whose ε is chosen before every solve: from step size, residual and curvature of the ansatz."""
+"""Inertia whose ε is chosen before every solve: from the defect, the step size and the curvature of the ansatz."""
 
 from __future__ import annotations
 
@@ -19,21 +19,23 @@ Array = NDArray[Any]
 #: Default ρ: friction with a memory of about 1/(1 − ρ) = 33 solves; measured in docs/inertia.md.
 RHO = 0.97
 
-#: Default s of `AutoInertia`: ½ h κ (r/2ε)² ≤ r, and h times the rate ω/ε² of the velocity at most 8.
+#: Default s of `AutoInertia`: ½ h κ (r/2ε)² ≤ r.
 SAFETY = 1 / 8
+
+#: Share of the defect that counts: most of it is what no velocity reaches and no motion turns; docs/inertia.md.
+SHARE = 0.1
 
 
 @dataclass(frozen=True)
 @check.takes(tolerance=check.real(above=0, below=1), rho=check.real(0, 1), safety=check.real(above=0))
 class AutoInertia(Regularization):
-    """Inertia with ε² = s h (ω + η κ ‖f‖) and friction ρ^(τ/τ_max) before every solve.
+    """Inertia with ε² = s h κ (d/10 + η‖f‖) and friction ρ^(τ/τ_max) before every solve.
 
-    With the bend q = Φ''[a, a]/|Da|² of the ansatz along the anchor, κ = ‖q‖, and the residual r = f − J v of the solve
-    before: the regularized velocity changes at rates up to ω/ε², which an explicit step follows only up to a few 1/h;
-    ω lies between |⟨q, r⟩|, the rate along the motion, and κ‖r‖, and is taken as their geometric mean.  η κ ‖f‖
-    balances what a velocity in weakly informed directions does to a step against a residual η‖f‖ that does not
-    matter.  Friction acts over time: where steps shrink (τ below the longest so far, τ_max), a velocity in a null
-    direction is not worn down; see docs/inertia.md.
+    Balances what a velocity in weakly informed directions does to a step, ½ h κ |w|² with |w| ≤ ‖r‖/2ε, against the
+    residual that is tolerated anyway: `SHARE` of d, the defect of the solve before, and η‖f‖.  κ = ‖Φ''[v, v]‖/|Dv|² is
+    the curvature of the ansatz along the anchor, by a central difference of the field.  Friction acts over time: where
+    steps shrink (τ below the longest so far, τ_max), a velocity in a null direction is not worn down; see
+    docs/inertia.md.
 
     Parameters
     ----------
@@ -56,20 +58,20 @@ class AutoInertia(Regularization):
     chooses_metric: ClassVar[bool] = True  # type: ignore[misc]  # of the class, while the protocol also allows instances
 
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
-        """See `Regularization`; carry = (ω of this solve, largest ‖√W J D⁻¹‖ and |τ| so far)."""
-        rate, size, longest = context.carry or (math.nan, 0.0, 0.0)
+        """See `Regularization`; carry = (defect of this solve, largest ‖√W J D⁻¹‖ and |τ| so far)."""
+        defect, size, longest = context.carry or (math.nan, 0.0, 0.0)
         f, tau = system.tangent.norm(system.rhs), abs(context.dt) / context.stages
         size, longest = max(size, stiffness_norm(system)), max(longest, tau)
         rho = self.rho ** (tau / longest)
         along = anchor
-        if along is None:  # a first velocity, to measure the bend along
-            along = anchored(system, None, max(FLOOR, self.tolerance) * size, rho, solver).value
-        kappa, bent = _bend(system, along, context.dt)
-        if math.isnan(rate):
-            rate = _rate(system, kappa, bent, along)
-        eps2 = self.safety * abs(context.dt) * (rate + self.tolerance * kappa * f)
+        if along is None:  # a first velocity, to measure the curvature along
+            first = anchored(system, None, max(FLOOR, self.tolerance) * size, rho, solver)
+            defect, along = first.defect, first.value
+        defect = self.tolerance * f if math.isnan(defect) else defect
+        tolerated = SHARE * defect + self.tolerance * f
+        eps2 = self.safety * abs(context.dt) * curvature(system, along, context.dt) * tolerated
         found = anchored(system, anchor, max(FLOOR * size, math.sqrt(eps2)), rho, solver)
-        return replace(found, carry=(_rate(system, kappa, bent, found.value), size, longest))
+        return replace(found, carry=(found.defect, size, longest))
 
 
 #: Smallest ε relative to the largest ‖J‖ so far: where the normal equations of the preconditioner lose all digits, √u.
@@ -77,23 +79,13 @@ class AutoInertia(Regularization):
 FLOOR = 2.0**-26
 
 
-def _bend(system: StageSystem, v: Array, dt: float) -> tuple[float, Array | None]:
-    """κ = ‖q‖ and the local rows of q = Φ''[v, v]/|Dv|², None without points; zero where v is; collective."""
-    square = float(np.linalg.norm(v if system.scale is None else system.scale * v) * dt) ** 2
-    size, rows = system.bend(dt * v) if square > 0 else (0.0, None)
-    if square == 0.0 or not math.isfinite(size / square):
-        return 0.0, None
-    return size / square, None if rows is None else rows / square
-
-
-def _rate(system: StageSystem, kappa: float, bent: Array | None, v: Array) -> float:
-    """ω of the residual r = f − J v: (|⟨q, r⟩| κ‖r‖)^½, where q has no rows κ‖r‖; collective."""
-    rest = system.rhs - system.tangent.apply(v)
-    comm, bound = system.tangent.comm, kappa * system.tangent.norm(rest)
-    if bent is None:
-        return bound
-    local = float(bent @ rest[: len(bent)])
-    return math.sqrt(bound * abs(float(comm.allreduce(local)) if comm.size > 1 else local))
+def curvature(system: StageSystem, v: Array, dt: float) -> float:
+    """κ = ‖Φ(θ + hv) − 2Φ(θ) + Φ(θ − hv)‖/(h²|Dv|²), the second derivative of the field along v; collective."""
+    size = float(np.linalg.norm(v if system.scale is None else system.scale * v))
+    if size == 0.0:
+        return 0.0
+    kappa = system.bend(dt * v) / (dt * size) ** 2
+    return kappa if math.isfinite(kappa) else 0.0
 
 
 def stiffness_norm(system: StageSystem) -> float:
