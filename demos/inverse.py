@@ -52,7 +52,7 @@ class Model:
     def __call__(self, nu: float) -> tuple[Array, Array]:
         """u at the sensors at both times, and ∂u/∂ν."""
         self.runs += 1
-        rule = df.Inertia(1e-3, 0.97)
+        rule = df.Inertia(1e-2, 0.97)
         values, slopes = [], []
         solver = df.Dense()  # few parameters
         for found in df.diagnostics.sensitivities(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from mpi4py import MPI
@@ -44,6 +44,8 @@ class StageSystem:
         θ ↦ local rows of √W Φ(θ), for differences of the field along a velocity; no communication.
     field : Field
         u = Φ(θ) at this rank's points, with whatever the right-hand side evaluated of it.
+    pointwise : bool
+        Whether rows are values at points, so that rows of different θ may be added up.
     """
 
     tangent: Tangent
@@ -52,6 +54,7 @@ class StageSystem:
     theta: Array
     values: Callable[[Array], Array]
     field: Field
+    pointwise: ClassVar[bool] = True
 
     __repr__ = represent
 

@@ -37,14 +37,12 @@ Array = NDArray[Any]
 class ClosedFormSystem(StageSystem):
     """One stage without points: rows of a root of the Gram matrix."""
 
+    pointwise = False
+
     def bend(self, step: Array) -> float:
         """‖d²Φ(θ + s·step)/ds²‖ at s = 0, in closed form."""
         ansatz: Any = self.field.ansatz
         return norm_of(components(ansatz, self.theta), bend(ansatz, self.theta, step))
-
-    def missed(self, before: Array, after: Array, moved: Array) -> float:
-        """0: the rows of a root belong to one θ, so nothing is known of a step's own residual."""
-        return 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -180,7 +180,6 @@ class ExplicitRungeKutta(ByTableau):
         first = int(tableau.fsal and state.at_end and state.velocity is not None)
         if first:
             k[0], norms[0] = state.velocity, state.end_norms
-            moved = weights[0] * moves(problem.tangent(state.theta), k[0])
         for i in range(first, tableau.stages):
             t = stage_time(state.t, dt, tableau.c[i])
             theta = state.theta + dt * (np.asarray(tableau.a[i]) @ k[:i]) if i else state.theta
@@ -189,12 +188,15 @@ class ExplicitRungeKutta(ByTableau):
             found = regularization.velocity(system, anchor, solver, context)
             k[i], norms[i], anchor = found.value, (found.defect, found.rhs_norm), found.anchor
             iterations, carry = iterations + found.iterations, found.carry
-            moved = moved + weights[i] * moves(system.tangent, k[i]) if weights[i] else moved
+            if weights[i] and system.pointwise:
+                moved = moved + weights[i] * moves(system.tangent, k[i])
         if not tableau.fsal:  # otherwise θ⁺ is where the last stage was
             theta = state.theta + dt * (np.asarray(tableau.b) @ k)
         defect, size = means(tableau.b, norms)
         error = self._error(k, dt, system.tangent)
-        if tableau.b_hat is not None:
+        if tableau.b_hat is not None and system.pointwise:
+            if first:
+                moved = moved + weights[0] * moves(problem.tangent(state.theta), k[0])
             error = max(error, system.missed(state.theta, theta, dt * moved))
         field, rhs = (system.field, system.rhs) if tableau.fsal else (None, None)
         return Step(theta, found, tableau.fsal, error, defect, size, iterations, field, rhs, tangent=system.tangent)
