@@ -11,7 +11,7 @@ SHELL := /bin/bash
 PYTHON_VENV := .venv/bin/python
 READY := .venv/ready
 NP ?= 1
-CORES ?= $(shell nproc 2>/dev/null || echo 1)
+CORES ?= $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n < 8 ? n : 8)))
 ARGS ?=
 
 ifeq ($(NP),1)
