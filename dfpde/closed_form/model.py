@@ -132,11 +132,14 @@ class ClosedForm:
         return complex(sum(block[0, 1] for block in gram(parts, pairs).flat))
 
     def tangent(self, theta: Array) -> Tangent:
-        """R without its last column; collective in its errors."""
+        """R without its last column, as many rows as in `system`; collective in its errors."""
         with collective_errors(self.comm):
-            parts = components(self.ansatz, theta)
-            root = self._root(_matrix(self.ansatz.size, parts, [part.tangent for part in parts]))
-        return Tangent((root,), self.comm)
+            parts, p = components(self.ansatz, theta), self.ansatz.size
+            matrix = np.zeros((p + 1, p + 1))
+            matrix[:p, :p] = _matrix(p, parts, [part.tangent for part in parts])
+            root = self._root(matrix)
+            rows = DenseRows(np.ascontiguousarray(root.tangent[:p]), root.root)
+        return Tangent((rows,), self.comm)
 
     def time_derivative(self, t: float, u: Field) -> Array:
         """f(t, u) at the points of a field, (N,)."""

@@ -138,8 +138,10 @@ def _collective(error: ResolutionError) -> ResolutionError:
 
 # -- what is looked at, and when -----------------------------------------------------------------------------
 def looked_at(problem: Model) -> bool:
-    """Whether leverages of this model's tangent are computed at all."""
-    return not problem.ansatz.sparse and problem.ansatz.size <= MOST
+    """Whether leverages of this model's tangent are computed at all: not where its norm has no points; collective."""
+    n = problem.points.shape[1]
+    n = problem.comm.allreduce(n) if problem.comm.size > 1 else n
+    return n > 0 and not problem.ansatz.sparse and problem.ansatz.size <= MOST
 
 
 def with_conditions(problem: Model, state: State) -> Tangent:
@@ -151,8 +153,8 @@ def with_conditions(problem: Model, state: State) -> Tangent:
 
 
 def due(step: int, interval: int) -> bool:
-    """Whether to look after this step: at powers of two up to the interval, then at its multiples; 0 is never."""
-    return interval > 0 and (step % interval == 0 or (step < interval and step & (step - 1) == 0))
+    """Whether to look after this step: at powers of two up to the interval, then at its multiples."""
+    return step % interval == 0 or (step < interval and step & (step - 1) == 0)
 
 
 def interval(problem: Model, dimension: float = math.nan) -> int:
