@@ -18,6 +18,7 @@ import tomllib
 
 import pytest
 
+from dfpde import errors
 from scripts.pages import ROOT, Block, blocks, notebooks, pages, uses
 
 OPTIONAL = ("jax", "torch", "petsc4py", "skfem", "matplotlib")
@@ -76,6 +77,12 @@ def test_notebooks_hold_no_output():
     for page in notebooks():
         cells = [cell for cell in json.loads(page.read_text())["cells"] if cell["cell_type"] == "code"]
         assert cells and all(not cell["outputs"] and cell["execution_count"] is None for cell in cells), page
+
+
+def test_troubleshooting_names_every_error():
+    text = (ROOT / "docs" / "howto" / "troubleshooting.md").read_text()
+    classes = [name for name, thing in vars(errors).items() if isinstance(thing, type)]
+    assert len(classes) > 20 and [name for name in classes if f"`{name}`" not in text] == []
 
 
 def test_every_public_name_is_shown_in_use():
