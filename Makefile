@@ -42,7 +42,7 @@ lint: $(READY)
 
 docs: $(READY)
 	$(PYTHON_VENV) -m pip install --quiet --disable-pip-version-check -e ".[docs]"
-	$(PYTHON_VENV) -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(PYTHON_VENV) -m mkdocs build --strict
 
 wheel wheel-test:
 	scripts/wheel_test.sh
