@@ -79,6 +79,15 @@ def test_notebooks_hold_no_output():
         assert cells and all(not cell["outputs"] and cell["execution_count"] is None for cell in cells), page
 
 
+def test_every_page_is_in_the_navigation_and_its_links_lead_somewhere():
+    """What `mkdocs build --strict` demands too, where mkdocs is not installed."""
+    listed = set(re.findall(r"([\w/]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert listed == {page.relative_to(ROOT / "docs").as_posix() for page in pages() if page.name != "README.md"}
+    for page in pages():
+        links = re.findall(r"\]\((?!https?:)([^)#\s]+)", page.read_text())
+        assert [link for link in links if not (page.parent / link).exists()] == [], page
+
+
 def test_troubleshooting_names_every_error():
     text = (ROOT / "docs" / "howto" / "troubleshooting.md").read_text()
     classes = [name for name, thing in vars(errors).items() if isinstance(thing, type)]
