@@ -33,7 +33,7 @@ BOUNDS = {
     "kuramoto_sivashinsky": {"error": 2e-4},
     "barenblatt": {"error": 1e-6, "mass_drift": 1e-4, "error_gaussians": 0.02},
     "detonation": {"error": 4e-4},
-    "gray_scott": {"error": 0.03},
+    "gray_scott": {"error": 0.012},
     "transport": {"error": 0.03},
     "vlasov": {"error": 0.01},
 }
