@@ -29,7 +29,7 @@ Policy = Literal["warn", "raise", "ignore"]
 
 #: Leverage from which on a row is said to decide a direction, and mean leverage n_ε/N from which on there are too few
 #: rows for the informed directions; `benchmarks/resolution.py` prints what others would do.
-DECIDES, CROWDED = 0.8, 0.4
+DECIDES, CROWDED = 0.9, 0.4
 
 #: Steps between two looks where they cost what a step does; a twentieth of the work of a run.
 RARELY = 20
