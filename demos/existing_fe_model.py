@@ -155,7 +155,7 @@ def job(options: argparse.Namespace, comm: MPI.Comm) -> dict[str, Any]:
         full, reduced = solution[number], problem.field(state).value
         error = problem.distance(reduced - full) / problem.distance(full)
         masses = [float(comm.allreduce(total @ values)) for values in (full, reduced)]
-        sensors = [float(basis.probes(SENSOR) @ solution), float(problem.field(state)(SENSOR)[0])]
+        sensors = [float((basis.probes(SENSOR) @ solution)[0]), float(problem.field(state)(SENSOR)[0])]
         rows.append((state.t, error, *sensors, *masses))
         fields.append(problem.field(state))
         begin = time.process_time()
