@@ -2,11 +2,12 @@
 
     python scripts/run_kills.py --count 50          25 runs of one process and 25 of two ranks killed, as many stopped
 
-A run is `tests/runs_job.py`: 20 steps with pauses in the loop body, a checkpoint every second step, a series for
-ParaView.  SIGKILL goes to all its processes at once, or to one rank; SIGTERM, SIGINT and SIGUSR1 to the process, to one
-rank, or to Open MPI's launcher (which passes on SIGUSR1, and answers the others by killing its ranks within two
-seconds).  After that the job is started again until it leaves with code 0; history, outputs and series must be
-those of the uninterrupted run, byte for byte.
+A run is `tests/runs_job.py`: 20 steps with pauses in the loop body, a checkpoint every second step, a .pvd series and a
+VTKHDF file.  SIGKILL goes to all its processes at once, or to one rank; SIGTERM, SIGINT and SIGUSR1 to the process, to
+one rank, or to the launcher (Open MPI's passes on SIGUSR1, and answers the others by killing its ranks within two
+seconds; MPICH's passes on all three).  Then VTK's readers must be able to read every step of series and file.  After
+that the job is started again until it leaves with code 0; history, outputs, series and file must be those of the
+uninterrupted run, byte for byte.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -27,18 +29,19 @@ from dfpde.parallel.launch import find_launcher, ranks_environment
 JOB = Path(__file__).resolve().parents[1] / "tests" / "runs_job.py"
 
 
-def start(directory: Path, ranks: int, pause: float) -> subprocess.Popen[bytes]:
-    """One session of the job, in a process group of its own."""
+def start(directory: Path, ranks: int, pause: float, log: Path | None = None) -> subprocess.Popen[bytes]:
+    """One session of the job, in a process group of its own; what it says is added to a file beside the directory."""
     words = [str(JOB), str(directory), str(pause)]
     command = [sys.executable, *words] if ranks == 1 else find_launcher().command(ranks, words)
-    log = (directory.parent / f"{directory.name}.log").open("ab")
-    return subprocess.Popen(command, env=ranks_environment(), stdout=log, stderr=log, start_new_session=True)
+    with (log or directory.parent / f"{directory.name}.log").open("ab") as said:
+        return subprocess.Popen(command, env=ranks_environment(), stdout=said, stderr=said, start_new_session=True)
 
 
 def children(process: int) -> list[int]:
-    """Ranks of a launcher."""
+    """Ranks of a launcher: the leaves below it, as MPICH's has a proxy between."""
     found = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True, check=False)
-    return [int(line) for line in found.stdout.split()]
+    below = [int(line) for line in found.stdout.split()]
+    return [rank for child in below for rank in children(child) or [child]]
 
 
 def session(process: subprocess.Popen[bytes]) -> list[int]:
@@ -71,10 +74,36 @@ def contents(directory: Path) -> dict[str, bytes]:
     return {path.relative_to(directory).as_posix(): path.read_bytes() for path in paths}
 
 
+def readable(directory: Path) -> bool:
+    """Whether VTK reads all steps of the series and of the file that a killed job has left."""
+    import vtk
+
+    files = []
+    if (directory / "series.pvd").exists():
+        text = (directory / "series.pvd").read_text()
+        files = [directory / name for name in re.findall(r'file="([^"]*)"', text)]
+    for file in files:
+        reader = vtk.vtkXMLPUnstructuredGridReader() if file.suffix == ".pvtu" else vtk.vtkXMLUnstructuredGridReader()
+        reader.SetFileName(str(file))
+        reader.Update()
+        if reader.GetErrorCode() or reader.GetOutput().GetNumberOfCells() != 8:
+            return False
+    if not (directory / "series.vtkhdf").exists():
+        return True
+    reader = vtk.vtkHDFReader()
+    reader.SetFileName(str(directory / "series.vtkhdf"))
+    reader.UpdateInformation()
+    for t in reader.GetOutputInformation(0).Get(vtk.vtkStreamingDemandDrivenPipeline.TIME_STEPS()) or (0.0,):
+        reader.UpdateTimeStep(t)
+        if reader.GetErrorCode() or reader.GetOutputDataObject(0).GetNumberOfCells() != 8:
+            return False
+    return True
+
+
 def trial(
     directory: Path, ranks: int, kill: bool, rng: random.Random, whole: dict[str, bytes]
 ) -> tuple[str, int, bool]:
-    """(what was done, sessions, whether all files are equal)."""
+    """(what was done, sessions, whether all files could be read and are equal at the end)."""
     process = start(directory, ranks, 0.05)
     history, target = directory / "history.csv", rng.randrange(-3, 19)  # before the first step as well
     while process.poll() is None and target >= 0:
@@ -84,11 +113,15 @@ def trial(
     time.sleep(rng.random() * (0.1 if target >= 0 else 2.0))
     what = "it had ended before" if process.poll() is not None else interrupt(process, ranks, kill, rng)
     codes = [process.wait(300)]
+    end = time.monotonic() + 10
+    while ranks > 1 and session(process) and time.monotonic() < end:
+        time.sleep(0.01)  # ranks whose launcher was killed notice it
+    intact = readable(directory)
     while codes[-1] != 0 and len(codes) < 10:
         if len(codes) > 1:
             time.sleep(0.5)
         codes.append(start(directory, ranks, 0.0).wait(300))
-    return f"{ranks} rank(s), {what}: code {codes[0]}", len(codes), contents(directory) == whole
+    return f"{ranks} rank(s), {what}: code {codes[0]}", len(codes), intact and contents(directory) == whole
 
 
 def main() -> int:
@@ -96,8 +129,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=50, help="runs killed, and runs stopped")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="number of the run to begin with")
+    parser.add_argument("--seconds", type=float, default=1e9, help="begin no run after this time")
     options = parser.parse_args()
-    rng, equal, done = random.Random(options.seed), Counter[str](), Counter[str]()
+    begin, equal, done = time.monotonic(), Counter[str](), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         whole = {}
         for ranks in (1, 2):
@@ -105,7 +140,11 @@ def main() -> int:
             if start(directory, ranks, 0.0).wait(600):
                 sys.exit((Path(folder) / f"whole{ranks}.log").read_text())
             whole[ranks] = contents(directory)
-        for i in range(2 * options.count):
+        for i in range(options.first, 2 * options.count):
+            if time.monotonic() - begin > options.seconds:
+                print(f"go on with --first {i}")
+                break
+            rng = random.Random(f"{options.seed} {i}")
             kind, ranks = ("killed", "stopped")[i % 2], 1 + i // 2 % 2
             what, sessions, same = trial(Path(folder) / str(i), ranks, kind == "killed", rng, whole[ranks])
             done[kind] += 1

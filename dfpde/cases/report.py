@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ..runs.describe import leaves
 from . import pictures
 from .stored import Stored
 
@@ -45,8 +46,8 @@ def page(stored: Stored) -> str:
         _section("Summary", _pairs(_summary(stored))),
         _section("Pictures", "\n".join(_picture(name, kind, data) for name, kind, data in _images(stored))),
         _section("Output times", _outputs(stored)),
-        _section("Method", _pairs(_leaves(manifest.get("method", {})))),
-        _section("Problem", _pairs(_leaves(manifest.get("problem", {})))),
+        _section("Method", _pairs(list(leaves(manifest.get("method", {})).items()))),
+        _section("Problem", _pairs(list(leaves(manifest.get("problem", {})).items()))),
         _section("Sessions", _sessions(manifest)),
         _section("Citation", "<ul>" + "".join(f"<li>{escape(text)}</li>" for text in manifest["citation"]) + "</ul>"),
         _section("Manifest", f"<details><summary>JSON</summary><pre>{escape(text)}</pre></details>"),
@@ -113,13 +114,6 @@ def _sessions(manifest: dict[str, Any]) -> str:
         beat = entry.get("heartbeat") or {}
         rows.append([entry.get(key) for key in heads[:4]] + [beat.get("t"), beat.get("step")])
     return _table(heads, rows)
-
-
-def _leaves(value: Any, name: str = "") -> list[tuple[str, Any]]:
-    """Nested tables as dotted names."""
-    if isinstance(value, dict):
-        return [leaf for key, entry in value.items() for leaf in _leaves(entry, f"{name}.{key}".strip("."))]
-    return [(name, value)]
 
 
 def _pairs(rows: Sequence[tuple[str, Any]]) -> str:

@@ -139,13 +139,10 @@ def evolve(
     )  # fmt: skip
     same_on_all_ranks(problem.comm, into=(Ansatz,), ansatz=problem.ansatz, scale=problem.scale, **given)
     check.require(_ARGUMENTS, given | {"adapt": adapt, "rescue": rescue})
-    controller = PI(rtol=1e-4) if controller is None else controller
+    controller, regularization, solver = chosen(controller, regularization, solver)
     stops = _stops(state.t, times, until)
     integrator = _scheme(integrator, controller)
     problem.ansatz.check_theta(state.theta)
-    if regularization is None:
-        regularization = AutoInertia(min(getattr(controller, "rtol", 0.0) or 1e-4, 0.1))
-    solver = default_solver() if solver is None else solver
     resumed = getattr(adapt, "problem", None)
     if resumed is not None and state.measure_carry:
         problem = resumed(problem, state)
@@ -155,6 +152,17 @@ def evolve(
     everything, resolution = every_step or len(times) == 0, ResolutionGuard(on_unresolved)
     march = _March(problem, run, stops, everything, tuple(events), adapt, guard, resolution)
     return _states(march, state, rescue)
+
+
+def chosen(
+    controller: Controller | None, regularization: Regularization | None, solver: Solver | None
+) -> tuple[Controller, Regularization, Solver]:
+    """Controller, rule and solver, with what `evolve` takes in place of None."""
+    if controller is None:
+        controller = PI(rtol=1e-4)
+    if regularization is None:
+        regularization = AutoInertia(min(getattr(controller, "rtol", 0.0) or 1e-4, 0.1))
+    return controller, regularization, default_solver() if solver is None else solver
 
 
 def _stops(start: float, times: Sequence[float], until: float) -> list[float]:

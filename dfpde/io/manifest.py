@@ -36,6 +36,9 @@ CITATION = (
     "PETSc (https://petsc.org/release/#citing-petsc), where the solver is KSP",
 )
 
+#: What changes a run from outside its command line.
+ENVIRONMENT = ("PETSC_OPTIONS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "JAX_ENABLE_X64")
+
 
 class RunManifest:
     """Versions, command line, revision, parameters, ranks, timings; on disk from the start, completed at the end.
@@ -90,9 +93,11 @@ class RunManifest:
             "seconds": 0.0,
             "command": [sys.executable, *_command()],
             "folder": os.getcwd(),
+            "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
             "revision": _revision() if comm.rank == 0 else None,
             "python": platform.python_version(),
-            "versions": versions(),
+            # of the code that runs, also where it is not installed; the package itself is in no layer
+            "versions": {"dfpde": sys.modules[__name__.split(".")[0]].__version__, **versions()},
             "mpi": {"size": comm.size, "hosts": sorted(set(hosts)), "library": MPI.Get_library_version().split(",")[0]},
             "parameters": parameters,
             "sessions": [*earlier.get("sessions", ()), *([_session(earlier)] if earlier else ())],

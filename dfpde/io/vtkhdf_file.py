@@ -32,6 +32,11 @@ TABLES = 2**16  # bytes that HDF5 sets aside for its own tables, first in the fi
 #: What NSteps and the length of Values are until their places in the file have been found.
 MARKS = (int.from_bytes(b"dfNSteps", "little"), int.from_bytes(b"dfVals\0\0", "little"))
 
+#: Datasets of a mesh; always in this order, so that equal contents are equal files.
+MESH = (
+    "NumberOfPoints", "NumberOfCells", "NumberOfConnectivityIds", "Points", "Connectivity", "Offsets", "Types",
+)  # fmt: skip
+
 #: Where the mesh of a step begins among all parts, points, cells and connectivity.
 BEGINNINGS = {
     "PartOffsets": "NumberOfPoints", "PointOffsets": "Points", "CellOffsets": "Types",
@@ -204,10 +209,10 @@ def _tables(root: Any, old: Any, kept: int, space: int, mesh: Arrays | None) -> 
     steps, names = root["Steps"], ("NumberOfParts", *BEGINNINGS)
     table = {name: np.zeros((0,)) if old is None else old["Steps"][name][:kept].ravel() for name in names}
     if mesh is None:
-        arrays = {name: old[name][()] for name in old if name not in ("Steps", "PointData")}
+        arrays = {name: old[name][()] for name in MESH}
         further = {name: column[-1] for name, column in table.items()}
     else:
-        arrays = dict(mesh) if old is None else {name: np.append(old[name], mesh[name], axis=0) for name in mesh}
+        arrays = dict(mesh) if old is None else {name: np.append(old[name], mesh[name], axis=0) for name in MESH}
         further = {name: 0 if old is None else len(old[of]) for name, of in BEGINNINGS.items()}
         further["NumberOfParts"] = len(mesh["NumberOfPoints"])
     for name, values in arrays.items():

@@ -1,4 +1,8 @@
-"""What a run is made of, as JSON: enough to repeat it, and to notice that it has changed."""
+"""What a run is made of, as JSON that people read: enough to repeat it, and to notice that it has changed.
+
+A state on disk notes by itself what it belongs to (`io.identity`), numbers exactly, functions by name.  Here are
+sources, sizes and words, for the manifest.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from ..ansatz.base import Ansatz
-from ..evolution.control import PI
 from ..evolution.explicit import DormandPrince
+from ..evolution.run import chosen
 from ..evolution.tableaus import Tableau
+from ..parallel.replicated import differences
 
 DEEPEST = 4  # levels of objects within objects
 
@@ -47,8 +52,10 @@ def of_ansatz(ansatz: Ansatz) -> dict[str, Any]:
 
 def of_method(method: Mapping[str, Any]) -> dict[str, Any]:
     """Rule, integrator, controller, solver; what was left out is named as `evolve` chooses it."""
-    chosen = {"integrator": DormandPrince, "controller": PI(rtol=1e-4), **method}
-    return {name: describe(value) for name, value in sorted(chosen.items()) if value is not None}
+    names = ("controller", "regularization", "solver")
+    found = dict(zip(names, chosen(*(method.get(name) for name in names)), strict=True))
+    everything = {"integrator": DormandPrince, **method, **found}
+    return {name: describe(value) for name, value in sorted(everything.items()) if value is not None}
 
 
 def describe(value: Any, depth: int = 0) -> Any:
@@ -66,7 +73,7 @@ def describe(value: Any, depth: int = 0) -> Any:
     if isinstance(value, partial):
         return {"function": describe(value.func), "arguments": describe([*value.args, value.keywords])}
     if inspect.isroutine(value) or isinstance(value, type):
-        return _function(value)
+        return _function(value, depth)
     return _object(value, depth)
 
 
@@ -85,28 +92,36 @@ def _object(value: Any, depth: int) -> Any:
     return {"class": name, **kept}
 
 
-def _function(value: Any) -> dict[str, str]:
+def _function(value: Any, depth: int) -> dict[str, Any]:
+    """Name and source; of a method also what its object is made of, as an equation's coefficients are there."""
     try:
         source = inspect.getsource(value).strip()
     except (OSError, TypeError):
         source = ""
-    name = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', repr(value))}"
-    return {"function": name, "source": source}
+    found = {"function": f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', repr(value))}"}
+    owner = getattr(value, "__self__", None)
+    if owner is not None and not inspect.ismodule(owner) and not isinstance(owner, type):
+        found["of"] = _object(owner, depth)
+    return {**found, "source": source}
 
 
 def _digest(array: np.ndarray[Any, Any]) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
 
 
-def differences(before: Any, after: Any, name: str = "") -> list[str]:
+def leaves(value: Any, name: str = "") -> dict[str, Any]:
+    """Nested tables as one, with dotted names."""
+    if isinstance(value, Mapping):
+        parts = [leaves(entry, f"{name}.{key}".strip(".")) for key, entry in value.items()]
+        return {key: leaf for part in parts for key, leaf in part.items()}
+    return {name: value}
+
+
+def changes(before: Any, after: Any, name: str) -> list[str]:
     """``name: before -> after`` of all leaves in which two descriptions differ."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        keys = sorted(before.keys() | after.keys())
-        parts = (differences(before.get(key), after.get(key), f"{name}.{key}".strip(".")) for key in keys)
-        return [text for part in parts for text in part]
-    return [] if before == after else [f"{name}: {_short(before)} -> {_short(after)}"]
+    texts = [{key: str(leaf) for key, leaf in leaves(part, name).items()} for part in (before, after)]
+    return [f"{key}: {_short(old)} -> {_short(new)}" for key, old, new in differences(*texts)]
 
 
-def _short(value: Any) -> str:
-    text = str(value)
+def _short(text: str) -> str:
     return text if len(text) < 80 else text[:77] + "..."

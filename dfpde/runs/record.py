@@ -16,7 +16,7 @@ from ..evolution.state import State
 from ..io.manifest import RunManifest, strict
 from ..parallel.collective import collective_errors
 from . import contents
-from .describe import differences
+from .describe import changes
 
 
 class Record:
@@ -54,7 +54,7 @@ class Record:
         """
         before = self._earlier.pop(name, None)  # compared once: what `evolve` is called with later is another phase
         description = strict(description)  # as it is read back
-        changed = [] if before is None or self._first is None else differences(before, description, name)
+        changed = [] if before is None or self._first is None else changes(before, description, name)
         if changed and not accept:
             error = RunError(
                 f"{self.directory} belongs to a run of something else: {'; '.join(changed)}",

@@ -12,7 +12,7 @@ import dfpde as df
 from dfpde.cases import Case
 from dfpde.cases.execute import execute, relative_error
 from dfpde.cli import main
-from dfpde.errors import CaseError
+from dfpde.errors import CaseError, RunError
 
 COMM = MPI.COMM_SELF
 CASES = Path(__file__).resolve().parents[2] / "cases"
@@ -153,6 +153,12 @@ def test_a_case_is_run_and_gone_on_with(tmp_path):
     assert "INFO" not in (tmp_path / "out" / "log.0.txt").read_text()
     again = execute(found, COMM, tmp_path / "out")
     assert again.t == 0.05 and "going on from t = 0.05" in (tmp_path / "out" / "log.0.txt").read_text()
+
+
+def test_a_coefficient_that_has_changed_is_noticed(tmp_path):
+    execute(case(GOOD, tmp_path), COMM, tmp_path / "out")
+    with pytest.raises(RunError, match=r"problem\.rhs\.of\.viscosity: 0\.1 -> 0\.2"):
+        execute(case(GOOD.replace("viscosity = 0.1", "viscosity = 0.2"), tmp_path), COMM, tmp_path / "out")
 
 
 def test_functions_of_a_file_are_an_equation(tmp_path):

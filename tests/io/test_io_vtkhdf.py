@@ -133,12 +133,15 @@ def test_a_restart_goes_on_with_the_file_and_leaves_no_trace(comm, shared_tmp_pa
         comm.barrier()
         return content
 
-    whole = write("whole", 0, 18, None)
-    for killed, kept in ((3, 2), (16, 16), (18, 10), (2, 0)):
-        write("run", 0, killed, None)
-        assert write("run", kept, 18, kept - 0.5) == whole
-    assert write("run", 18, 18, np.inf) == whole
-    assert write("new", 0, 18, np.inf) == whole  # where there is no file yet
+    for last in (5, 18):  # in the space of a new file, and beyond
+        whole = write("whole", 0, last, None)
+        for killed, kept in ((3, 2), (last - 1, last - 2), (last, last - 3), (2, 0)):
+            write("run", 0, killed, None)
+            assert write("run", kept, last, kept - 0.5) == whole
+        assert write("run", last, last, np.inf) == whole
+        (shared_tmp_path / "new.vtkhdf").unlink(missing_ok=True)
+        comm.barrier()
+        assert write("new", 0, last, np.inf) == whole  # where there is no file yet
 
 
 def test_another_mesh_goes_on_in_the_same_file(tmp_path):

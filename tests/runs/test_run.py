@@ -179,7 +179,8 @@ def test_a_run_of_something_else_is_refused_until_changes_are_accepted(tmp_path)
         list(run.evolve(until=job.UNTIL, times=job.TIMES, every_step=True, controller=df.PI(rtol=1e-3, dt_max=0.02)))
     with Run(tmp_path, problem, accept_changes=True) as run:
         list(run.evolve(until=job.UNTIL, times=job.TIMES, every_step=True, controller=df.PI(rtol=1e-3, dt_max=0.02)))
-    assert manifest(tmp_path)["changes"] == ["method.controller.rtol: 1e-05 -> 0.001"]
+    changed = ("controller.rtol", "regularization.tolerance")  # the rule follows the controller
+    assert manifest(tmp_path)["changes"] == [f"method.{name}: 1e-05 -> 0.001" for name in changed]
     larger = df.Problem(df.GaussianMixture.isotropic(1, 3), problem.quadrature, problem.rhs)
     with pytest.raises((CheckpointError, RunError)), Run(tmp_path, larger):
         pass
@@ -257,9 +258,15 @@ def test_the_manifest_says_what_is_needed_to_repeat_a_run(tmp_path):
     assert method["regularization"] == {"class": "Inertia", "eps": 1e-3, "rho": 0.9}
     assert method["controller"]["rtol"] == 1e-5 and method["solver"]["class"] == "LSQR"
     assert "Dormand" in method["integrator"]["tableau"]
+    with Run(tmp_path / "defaults", problem) as run:
+        list(run.evolve(job.start(problem), until=0.02))
+    method = manifest(tmp_path / "defaults")["method"]
+    assert method["regularization"]["class"] == "AutoInertia" and method["regularization"]["tolerance"] == 1e-4
+    assert method["solver"]["class"] in ("KSP", "LSQR") and method["controller"]["rtol"] == 1e-4
     assert found["heartbeat"]["t"] == found["finished"]["t"] == 0.1
     assert found["timing"]["steps"] == found["heartbeat"]["step"] > 0 and found["timing"]["seconds"]["stepping"] > 0
-    assert found["versions"]["numpy"] == np.__version__ and found["mpi"]["size"] == 1 and found["citation"]
+    assert found["versions"]["dfpde"] == df.__version__ and found["versions"]["numpy"] == np.__version__
+    assert found["mpi"]["size"] == 1 and found["citation"]
     json.loads((tmp_path / "manifest.json").read_text(), parse_constant=pytest.fail)  # strict JSON: no Infinity
 
 
