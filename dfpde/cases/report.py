@@ -103,7 +103,8 @@ def _outputs(stored: Stored) -> str:
     rows = []
     for state, error in zip(stored.states, stored.errors(), strict=True):
         s = state.statistics
-        rows.append([state.t, state.step, s.dt, s.relative_defect, s.error, s.eps, s.effective_dimension, error])
+        step = s.error if s.dt > 0 else None  # a start's error is the misfit of its fit
+        rows.append([state.t, state.step, s.dt, s.relative_defect, step, s.eps, s.effective_dimension, error])
     return f'<div class="scroll">{_table(heads, rows)}</div>' if rows else ""
 
 

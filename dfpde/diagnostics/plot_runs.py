@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+LEAST = 3.0  # factor about the middle that a logarithmic axis shows at least: not the rounding of equal values
+
 
 def plot_history(columns: Mapping[str, Array], quantities: Sequence[str] = ()) -> Figure:
     """Step size, ‖f‖ beside the defect, error of the step and ε on logarithmic scales, quantities on linear ones.
@@ -31,13 +33,16 @@ def plot_history(columns: Mapping[str, Array], quantities: Sequence[str] = ()) -
     rows = (len(panels) + 1) // 2
     figure = _figure(9.0, 2.4 * rows)
     axes = figure.subplots(rows, 2, squeeze=False, sharex=True).ravel()
+    stepped = np.asarray(columns["dt"], float) > 0  # a start's error is the misfit of its fit
     for (names, label), ax in zip(panels, axes, strict=False):
         for name in names:
             values = np.asarray(columns[name], float)
-            shown = values if label in quantities else np.where(values > 0, values, np.nan)
+            shown = values if label in quantities else np.where(stepped & (values > 0), values, np.nan)
             ax.plot(columns["t"], shown, ".-", ms=3, lw=0.8, label=name)
         if label not in quantities:
             ax.set_yscale("log")
+            low, high = ax.get_ylim()
+            ax.set_ylim(min(low, (low * high) ** 0.5 / LEAST), max(high, (low * high) ** 0.5 * LEAST))
         ax.set(xlabel="t", ylabel=label)
         ax.grid(alpha=0.3)
     axes[1].legend(["‖f‖", "defect"], fontsize=8)

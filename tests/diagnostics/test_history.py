@@ -8,6 +8,7 @@ import pytest
 from mpi4py import MPI
 
 import dfpde as df
+from dfpde.diagnostics.plot_runs import plot_history
 from dfpde.errors import MissingDependency, ParameterError, ShapeError
 from tests.small import linear, vector_problem
 
@@ -46,6 +47,17 @@ def test_rows_are_what_the_states_measured(comm, shared_tmp_path):
     pandas.testing.assert_frame_equal(frame, history.to_pandas(), check_exact=True)
     again = df.History.read(path)
     assert again.columns == history.columns and len(again) == len(history) and len(again.plot().axes) >= 6
+
+
+def test_equal_steps_are_drawn_as_equal():
+    """Neither rounding fills the axis, nor is the misfit of a fit drawn as the error of a step."""
+    rows = {name: np.full(4, 0.1) for name in ("dt", "rhs_norm", "defect", "error", "eps")} | {"t": np.arange(4.0)}
+    rows["dt"] = np.array([np.nan, 0.1, 0.1 + 1e-17, 0.1 - 1e-17])
+    figure = plot_history(rows)
+    low, high = figure.axes[0].get_ylim()
+    assert low < 0.05 and high > 0.2
+    (error,) = figure.axes[2].get_lines()
+    assert np.isnan(error.get_ydata()[0]) and np.all(error.get_ydata()[1:] == 0.1)
 
 
 @pytest.mark.mpi
