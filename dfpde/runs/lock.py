@@ -56,8 +56,9 @@ class DirectoryLock:
                 if holder is not None and not _dead(holder):
                     raise _held(self.path, holder)
                 self.stale = holder
-                self._mine = json.dumps(_this_process())
-                _overwrite(file, self._mine)
+                mine = json.dumps(_this_process())
+                _overwrite(file, mine)
+                self._mine = mine
         except OSError as error:
             if isinstance(error, RunError):
                 raise
@@ -85,11 +86,16 @@ class DirectoryLock:
 
 
 def _overwrite(file: Any, text: str) -> None:
-    file.seek(0)
-    file.truncate()
-    file.write(text)
-    file.flush()
-    os.fsync(file.fileno())
+    """Give the file this content; where that cannot be written it is left empty, as nobody's."""
+    number, content = file.fileno(), text.encode()
+    try:
+        os.ftruncate(number, 0)
+        if os.pwrite(number, content, 0) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(number)
+    except OSError:
+        os.ftruncate(number, 0)
+        raise
 
 
 def _parse(text: str) -> dict[str, Any] | None:

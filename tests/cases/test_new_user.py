@@ -16,12 +16,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = re.search(r"```bash\n(dfpde check .*?)```", (ROOT / "docs" / "runs.md").read_text(), re.S).group(1)
+
+
+def commands(document: str, first: str) -> list[str]:
+    """The lines of a document's block of commands that begins so, without comments."""
+    block = re.search(rf"```bash\n({first} .*?)```", (ROOT / document).read_text(), re.S).group(1)
+    return [line.split("#")[0].strip() for line in block.strip().splitlines()]
+
+
+README, DOCS = commands("README.md", "dfpde run"), commands("docs/runs.md", "dfpde check")
 
 
 def command(line: str, folder: Path) -> list[str]:
     """A line of the document, with a shorter run in another place."""
-    words = line.split("#")[0].split()
+    words = line.split()
     assert words[0] == "dfpde"
     places = {"cases/burgers.toml": str(folder / "burgers.toml"), "out/burgers": str(folder / "out")}
     return [sys.executable, "-m", "dfpde", *(places.get(word, word) for word in words[1:])]
@@ -34,7 +42,7 @@ def finished(tmp_path_factory) -> Path:
     text = (ROOT / "cases" / "burgers.toml").read_text()
     text = text.replace("until = 0.5", "until = 0.2").replace("outputs = 20", "outputs = 4").replace("512", "128")
     (folder / "burgers.toml").write_text(text + "every_steps = 1\n")
-    check, run, *rest = COMMANDS.strip().splitlines()
+    check, run, *rest = [DOCS[0], *README]
     done = subprocess.run(command(check, folder), capture_output=True, text=True, check=True)
     for word in ("60 parameters, 128 points", "fit: ", "with differences hold", "n_ε", "memory", "more steps"):
         assert word in done.stdout
@@ -49,6 +57,10 @@ def finished(tmp_path_factory) -> Path:
         done = subprocess.run(command(line, folder), capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     return folder / "out"
+
+
+def test_both_documents_give_the_same_commands():
+    assert DOCS[0].split()[1] == "check" and DOCS[1:] == README
 
 
 def test_the_run_is_whole(finished):
