@@ -55,7 +55,7 @@ def fill(folder: Path, leave: int) -> list[Path]:
     except (OSError, subprocess.CalledProcessError):
         pass
     for path in ballast[-1 - leave // PIECE :]:
-        path.unlink()
+        path.unlink(missing_ok=True)
     return ballast
 
 

@@ -105,6 +105,8 @@ def _outputs(stored: Stored) -> str:
         s = state.statistics
         step = s.error if s.dt > 0 else None  # a start's error is the misfit of its fit
         rows.append([state.t, state.step, s.dt, s.relative_defect, step, s.eps, s.effective_dimension, error])
+    if all(row[-1] is None for row in rows):  # no solution is known
+        heads, rows = heads[:-1], [row[:-1] for row in rows]
     return f'<div class="scroll">{_table(heads, rows)}</div>' if rows else ""
 
 
