@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..diagnostics.plots import animate, plot_series, plot_spectrum, plot_states
 from ..diagnostics.spectra import spectrum
 from ..errors import RunError
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 #: Largest number of parameters of which all singular values are computed for a picture.
 MOST_VALUES = 600
+
+#: Largest number of pictures in a film, spread over the output times.
+MOST_FRAMES = 48
 
 
 def figures(stored: Stored) -> dict[str, Figure]:
@@ -39,7 +44,9 @@ def film(stored: Stored, path: Path) -> bool:
     """Write a GIF of the field; False where there is none to draw (a script's run, more than two dimensions)."""
     if stored.setup is None or stored.canvas is None or stored.canvas.dim > 2 or len(stored.states) < 2:
         return False
-    animate(stored.setup.problem.ansatz, stored.states, stored.canvas, path)
+    count = len(stored.states)
+    shown = [stored.states[i] for i in sorted({round(i) for i in np.linspace(0, count - 1, min(count, MOST_FRAMES))})]
+    animate(stored.setup.problem.ansatz, shown, stored.canvas, path)
     return True
 
 

@@ -70,6 +70,13 @@ class Canvas:
         axes.set(xlabel="x", ylabel="y")
         return drawn
 
+    def change(self, drawn: Any, values: Array) -> None:
+        """Give a drawn line or plane other values."""
+        if self.dim == 1:
+            drawn.set_ydata(values)
+        else:
+            drawn.set_array(values if self.vertices is not None else values.reshape(PLANE, PLANE))
+
 
 def plot_states(ansatz: Ansatz, states: Sequence[State], canvas: Canvas) -> Figure:
     """A field at a few times: profiles and space-time in 1-D, panels for each component in 2-D, slices beyond.
@@ -153,17 +160,23 @@ def animate(
     fields = [_parts(ansatz.value(state.theta, x)) for state in states]
     names = list(fields[0])
     limits = {name: max(float(np.max(np.abs(field[name]))) for field in fields) or 1.0 for name in names}
-    figure = _figure(*((6.0, 3.4) if canvas.dim == 1 else (3.8 * len(names) + 0.4, 3.5)))
+    figure = _figure(*((6.0, 3.4) if canvas.dim == 1 else (3.8 * len(names) + 0.4, 3.0)))
+    title = figure.suptitle(f"t = {states[0].t:.4g}", fontsize=10)
+    if canvas.dim == 1:
+        drawn = _lines(figure.subplots(), x[0], fields[0], max(limits.values()))
+    else:
+        axes = figure.subplots(1, len(names), squeeze=False)[0]
+        drawn = [canvas.draw(ax, fields[0][name], limits[name]) for ax, name in zip(axes, names, strict=True)]
+        for artist, ax, name in zip(drawn, axes, names, strict=True):
+            figure.colorbar(artist, ax=ax, label=name)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once: only values and the time change
     writer = matplotlib.animation.PillowWriter(fps=rate)
     with writer.saving(figure, os.fspath(Path(path)), dpi=80):
         for state, field in zip(states, fields, strict=True):
-            figure.clear()
-            if canvas.dim == 1:
-                _lines(figure.subplots(), x[0], field, max(limits.values()))
-            else:
-                for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-                    figure.colorbar(canvas.draw(axis, field[name], limits[name]), ax=axis, label=name)
-            figure.suptitle(f"t = {state.t:.4g}", fontsize=10)
+            title.set_text(f"t = {state.t:.4g}")
+            for artist, name in zip(drawn, names, strict=True):
+                canvas.change(artist, field[name])
             writer.grab_frame()
 
 
@@ -216,12 +229,12 @@ def _profiles(ansatz: Ansatz, states: Sequence[State], canvas: Canvas) -> Figure
     return figure
 
 
-def _lines(axes: Any, x: Array, field: dict[str, Array], limit: float) -> None:
-    for name, values in field.items():
-        axes.plot(x, values, label=name)
+def _lines(axes: Any, x: Array, field: dict[str, Array], limit: float) -> list[Any]:
+    drawn = [axes.plot(x, values, label=name)[0] for name, values in field.items()]
     axes.set(xlabel="x", ylim=(-1.08 * limit, 1.08 * limit))
     axes.legend(fontsize=8, loc="upper right")
     axes.grid(alpha=0.3)
+    return drawn
 
 
 def _parts(values: Array) -> dict[str, Array]:
