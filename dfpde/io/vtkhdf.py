@@ -9,6 +9,7 @@ Format: https://docs.vtk.org/en/latest/vtk_file_formats/vtkhdf_file_format/index
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from .. import validation as check
 from ..domain.mesh import Mesh
+from ..errors import ParameterError
 from ..parallel.collective import collective_errors
 from ..representation import represent
 from . import vtkhdf_file
@@ -88,7 +90,9 @@ class VTKHDFWriter:
             if keep_until is not None and self.comm.rank == 0:
                 known = vtkhdf_file.times_in(self.path)
                 times = known[: int(np.searchsorted(known, keep_until, side="right"))]
-        self._count, self._capacity = self.comm.bcast(len(times), root=0), 0
+        last = float(times[-1]) if len(times) else -math.inf
+        self._count, self._last = self.comm.bcast((len(times), last), root=0)
+        self._capacity = 0  # steps for which the file has space that this session has laid out
         self._layout: vtkhdf_file.Layout | None = None  # on rank 0, once this session has written
 
     @property
@@ -114,10 +118,12 @@ class VTKHDFWriter:
         ShapeError
             On all ranks: a field whose last axis is not N.
         ParameterError
-            On all ranks: other fields than in the steps before, or two of one name.
+            On all ranks: other fields than in the steps before, two of one name, or a time before the last one.
         """
         data: dict[str, Array] = {}
         with collective_errors(self.comm):
+            if t < self._last:
+                raise ParameterError(f"t = {t} after a step at {self._last}", "times that do not decrease")
             if self._grid is not None:
                 data = {name: np.atleast_2d(values.T).T for name, values in point_data(fields, self.x).items()}
         parts = _collected(self.comm, data)
@@ -133,7 +139,7 @@ class VTKHDFWriter:
                     self._layout.append(self._count, float(t), step)
         if anew:
             self._capacity = vtkhdf_file.capacity(self._count)
-        self._count += 1
+        self._count, self._last = self._count + 1, float(t)
 
 
 def _collected(comm: MPI.Comm, part: Any) -> list[Any]:

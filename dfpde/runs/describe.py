@@ -40,7 +40,7 @@ def of_problem(problem: Any) -> dict[str, Any]:
 
 def of_ansatz(ansatz: Ansatz) -> dict[str, Any]:
     """Class, sizes and blocks of parameters, and the numbers it was built with."""
-    simple = {name: value for name, value in vars(ansatz).items() if not name.startswith("_")}
+    simple = {name: value for name, value in vars(ansatz).items() if not name.startswith("_") and name != "size"}
     plain = (bool, int, float, str, tuple)
     built = {name: describe(value) for name, value in simple.items() if isinstance(value, plain)}
     parts = getattr(ansatz, "components", None)
@@ -110,7 +110,9 @@ def _digest(array: np.ndarray[Any, Any]) -> str:
 
 
 def leaves(value: Any, name: str = "") -> dict[str, Any]:
-    """Nested tables as one, with dotted names."""
+    """Nested tables as one, with dotted names; those in a list by their numbers."""
+    if isinstance(value, list | tuple) and any(isinstance(entry, Mapping) for entry in value):
+        value = dict(enumerate(value))
     if isinstance(value, Mapping):
         parts = [leaves(entry, f"{name}.{key}".strip(".")) for key, entry in value.items()]
         return {key: leaf for part in parts for key, leaf in part.items()}

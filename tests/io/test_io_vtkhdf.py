@@ -249,6 +249,8 @@ def test_what_cannot_be_written_is_an_error_on_all_ranks(comm, shared_tmp_path):
         VTKHDFWriter(shared_tmp_path / "other", mesh, comm).write(0.0, **{"a/b": linear})
     with pytest.raises(ShapeError):
         writer.write(1.0, u=np.zeros(3))
+    with pytest.raises(ParameterError, match="times that do not decrease"):
+        writer.write(-1.0, u=linear)
     writer.write(1.0, u=linear)
     comm.barrier()
     assert len(steps(path)) == 2
