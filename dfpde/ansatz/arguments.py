@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from numbers import Integral
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def checked(cls: type) -> None:
     """Let the evaluations that a class defines begin with the checks; those it calls of its bases do without."""
     last = dict.fromkeys(EVALUATIONS) | dict.fromkeys(DERIVATIVES, _alpha) | dict.fromkeys(SEVERAL, _alphas)
     for name, third in {**last, "jvp": _direction, "vjp": _values}.items():
-        if callable(vars(cls).get(name)):
+        if isinstance(vars(cls).get(name), FunctionType):  # a method, not a staticmethod
             setattr(cls, name, _checked(name, vars(cls)[name], third))
 
 

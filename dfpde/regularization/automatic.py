@@ -22,17 +22,14 @@ RHO = 0.97
 #: Default s of `AutoInertia`: ½ h κ (r/2ε)² ≤ r.
 SAFETY = 1 / 8
 
-#: Share of the defect that counts: most of it is what no velocity reaches and no motion turns; docs/inertia.md.
-SHARE = 0.1
-
 
 @dataclass(frozen=True)
 @check.takes(tolerance=check.real(above=0, below=1), rho=check.real(0, 1), safety=check.real(above=0))
 class AutoInertia(Regularization):
-    """Inertia with ε² = s h κ (d/10 + η‖f‖) and friction ρ^(τ/τ_max) before every solve.
+    """Inertia with ε² = s h κ (d + η‖f‖) and friction ρ^(τ/τ_max) before every solve.
 
     Balances what a velocity in weakly informed directions does to a step, ½ h κ |w|² with |w| ≤ ‖r‖/2ε, against the
-    residual that is tolerated anyway: `SHARE` of d, the defect of the solve before, and η‖f‖.  κ = ‖Φ''[v, v]‖/|Dv|² is
+    residual that is tolerated anyway: d, the defect of the solve before, and η‖f‖.  κ = ‖Φ''[v, v]‖/|Dv|² is
     the curvature of the ansatz along the anchor, by a central difference of the field.  Friction acts over time: where
     steps shrink (τ below the longest so far, τ_max), a velocity in a null direction is not worn down; see
     docs/inertia.md.
@@ -68,7 +65,7 @@ class AutoInertia(Regularization):
             first = anchored(system, None, max(FLOOR, self.tolerance) * size, rho, solver)
             defect, along = first.defect, first.value
         defect = self.tolerance * f if math.isnan(defect) else defect
-        tolerated = SHARE * defect + self.tolerance * f
+        tolerated = defect + self.tolerance * f
         eps2 = self.safety * abs(context.dt) * curvature(system, along, context.dt) * tolerated
         found = anchored(system, anchor, max(FLOOR * size, math.sqrt(eps2)), rho, solver)
         return replace(found, carry=(found.defect, size, longest))
