@@ -3,13 +3,7 @@
     k_i = velocity(t + c_i h, θ + h Σ_j a_ij k_j; anchor k_{i−1}),   θ⁺ = θ + h Σ b_i k_i
 
 The anchor of a stage is the velocity of the stage before.  The error of a step is measured in the field, as the norm of
-parameters means nothing when they are redundant; it is the larger one of
-
-    ‖J (h Σ (b_i − b̂_i) k_i)‖                     the embedded scheme's, with the tangent of the last stage
-    ‖Φ(θ⁺) − Φ(θ) − h Σ b_i J_i k_i‖              what the field did and the stages did not say: the step's own residual
-
-The embedded estimate is linear in the velocities: where Φ bends or jumps within a step (a saturated neuron that flips),
-only the residual sees it.  For a smooth θ(t) it is the error of the quadrature b, of the order of the scheme's step.
+parameters means nothing when they are redundant: ‖J (h Σ (b_i − b̂_i) k_i)‖, with the tangent of the last stage.
 """
 
 from __future__ import annotations
@@ -175,8 +169,6 @@ class ExplicitRungeKutta(ByTableau):
         tableau = self.tableau
         k, norms = np.zeros((tableau.stages, state.theta.size)), np.zeros((tableau.stages, 2))
         anchor, iterations, carry = state.anchor, 0, state.rule_carry
-        moved: Array = np.zeros(1)
-        weights = tableau.b if tableau.b_hat is not None else (0.0,) * tableau.stages
         first = int(tableau.fsal and state.at_end and state.velocity is not None)
         if first:
             k[0], norms[0] = state.velocity, state.end_norms
@@ -188,16 +180,10 @@ class ExplicitRungeKutta(ByTableau):
             found = regularization.velocity(system, anchor, solver, context)
             k[i], norms[i], anchor = found.value, (found.defect, found.rhs_norm), found.anchor
             iterations, carry = iterations + found.iterations, found.carry
-            if weights[i] and system.pointwise:
-                moved = moved + weights[i] * moves(system.tangent, k[i])
         if not tableau.fsal:  # otherwise θ⁺ is where the last stage was
             theta = state.theta + dt * (np.asarray(tableau.b) @ k)
         defect, size = means(tableau.b, norms)
         error = self._error(k, dt, system.tangent)
-        if tableau.b_hat is not None and system.pointwise:
-            if first:
-                moved = moved + weights[0] * moves(problem.tangent(state.theta), k[0])
-            error = max(error, system.missed(state.theta, theta, dt * moved))
         field, rhs = (system.field, system.rhs) if tableau.fsal else (None, None)
         return Step(theta, found, tableau.fsal, error, defect, size, iterations, field, rhs, tangent=system.tangent)
 
@@ -206,11 +192,6 @@ class ExplicitRungeKutta(ByTableau):
         if weights is None:
             return float("nan")
         return tangent.norm(tangent.apply(dt * (weights @ k)))
-
-
-def moves(tangent: Tangent, v: Array) -> Array:
-    """Local rows of √W J v without those of conditions: the field's block comes first."""
-    return tangent.blocks[0].apply(v)
 
 
 def stage_time(t: float, dt: float, c: float) -> float:
