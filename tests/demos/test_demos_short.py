@@ -28,8 +28,8 @@ def check(name: str, found: dict) -> None:
         assert found["error"] < 1e-4 and found["error_t"] < 1e-4
     elif name == "boundary":
         hard, weak = found["hard"], found["weak"]
-        assert hard["error"] < 1.5e-3 and weak["error"] < 2e-4
-        assert hard["at_walls"] < 1e-14 < weak["at_walls"] < 6e-4
+        assert hard["error"] < 1.5e-3 and weak["error"] < 1e-3  # ten times the tolerance of a step
+        assert hard["at_walls"] < 1e-14 < weak["at_walls"] < 1e-3
     elif name == "black_box":  # the solution is a Gaussian: what is left are the code's own mesh and time steps
         assert found["error"] < 1e-2 and found["center_error"] < 1e-3 and found["steps"] < 20
     else:
