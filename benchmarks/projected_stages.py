@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from field_step import Row, allen_cahn, run
+from field_step import allen_cahn, run
 
 import dfpde as df
 from dfpde.evolution.explicit import Step
@@ -54,14 +54,13 @@ def main() -> None:
     """Allen–Cahn until t = 1 by projected stages of RK4 beside Dirac–Frenkel stages of it."""
     warnings.simplefilter("ignore", UserWarning)
     row = allen_cahn(0)
-    row = Row(row.name, row.problem, row.start, row.stepper, 1.0, row.exact, ())
-    times = [0.2, 0.4, 0.6, 0.8, 1.0]
+    given = (row.problem, row.start, row.exact, 1e-6, 150, np.linspace(0, 1, 6)[1:], df.Fixed(0.05))
     print("Allen–Cahn, network, RK4 with h = 0.05 until t = 1", flush=True)
     for name, integrator in (
         ("projected stages", ProjectedStages(RUNGE_KUTTA_4, df.integrators.FieldProjection())),
         ("Dirac–Frenkel stages", df.RK4),
     ):
-        print(f"  {name}: " + run(row, 1e-6, 150, times, df.Fixed(0.05), integrator=integrator), flush=True)
+        print(f"  {name}: " + run(*given, integrator=integrator), flush=True)
 
 
 if __name__ == "__main__":

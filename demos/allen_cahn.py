@@ -2,8 +2,8 @@
 
 Three bumps sharpen to phases ±1 with interfaces of width 0.1 (the problem of Berman and Peherstorfer, arXiv 2310.04867,
 who report 1.7e-5 and 5.3e-5 for networks of 3393 parameters).
-Field steps (`df.FieldStep`): ETDRK4 on a periodic grid, then the parameters of its result.  With --eps Dirac–Frenkel
-stages of that ε instead.  demos/network.py has a network on the same problem.
+Field steps (`df.FieldStep`): ETDRK4 on a periodic grid, then the parameters of its result.  With --stages, or an
+--eps, Dirac–Frenkel stages instead.  demos/network.py has a network on the same problem.
 Reference: Fourier series, ETDRK4.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import Spectral, arguments, chosen, compare, equispaced, figure, output_times, profiles, report
+from common import Spectral, arguments, chosen, compare, equispaced, figure, output_times, profiles, report, scheme
 from mpi4py import MPI
 
 import dfpde as df
@@ -48,8 +48,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         start = df.fit(problem, initial, guess, linear="amplitudes", max_iterations=50)
 
         times = output_times(until, 20, options)
-        scheme = df.FieldStep(stepper) if options.eps is None else df.DormandPrince
-        how = chosen(options) | {"integrator": scheme}
+        how = chosen(options) | {"integrator": scheme(options, stepper)}
         states = [start, *df.evolve(problem, start, until=times[-1], times=times[1:], **how)]
         seconds = time.perf_counter() - begin
 

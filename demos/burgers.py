@@ -1,8 +1,8 @@
 """Viscous Burgers equation into a shock: u_t + u u_x = ν u_xx, u₀ = −sin πx on [−1, 1), ν = 0.01.
 
 Ansatz: periodic Gaussians, which move into the shock by themselves.
-Field steps (`df.FieldStep`): ETDRK4 on a periodic grid, then the parameters of its result.  With --eps Dirac–Frenkel
-stages of that ε instead.
+Field steps (`df.FieldStep`): ETDRK4 on a periodic grid, then the parameters of its result.  With --stages, or an
+--eps, Dirac–Frenkel stages instead.
 Reference: the exact solution by Cole–Hopf, its integrals by the trapezoidal rule (spectral: the integrand is entire).
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments, chosen, compare, equispaced, figure, output_times, profiles, report
+from common import arguments, chosen, compare, equispaced, figure, output_times, profiles, report, scheme
 from mpi4py import MPI
 
 import dfpde as df
@@ -49,8 +49,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         start = df.fit(problem, lambda x: cole_hopf(0.0, x), guess, linear="amplitudes", max_iterations=50)
 
         times = output_times(until, 20, options)
-        scheme = df.FieldStep(stepper) if options.eps is None else df.DormandPrince
-        how = chosen(options) | {"integrator": scheme}
+        how = chosen(options) | {"integrator": scheme(options, stepper)}
         states = [start, *df.evolve(problem, start, until=times[-1], times=times[1:], **how)]
         seconds = time.perf_counter() - begin
 

@@ -32,6 +32,7 @@ def arguments(argv: Sequence[str] | None, doc: str) -> argparse.Namespace:
     parser.add_argument("--rtol", type=float, default=1e-4, help="tolerance of a step in the field norm (1e-4)")
     parser.add_argument("--eps", type=float, help="ε, the regularization of a step (default: chosen automatically)")
     parser.add_argument("--rho", type=float, default=0.97, help="ρ, inertia, with --eps; 0 is Tikhonov (0.97)")
+    parser.add_argument("--stages", action="store_true", help="Dirac–Frenkel stages where the demo takes field steps")
     parser.add_argument("--stop", type=int, metavar="N", help="stop after N output times")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the figures (out/)")
     return parser.parse_known_args(argv)[0]
@@ -40,6 +41,12 @@ def arguments(argv: Sequence[str] | None, doc: str) -> argparse.Namespace:
 def chosen(options: argparse.Namespace) -> dict[str, Any]:
     """The regularization and the controller a demo's options ask for."""
     return {"regularization": regularization(options), "controller": df.PI(rtol=options.rtol)}
+
+
+def scheme(options: argparse.Namespace, stepper: Any, **how: Any) -> df.Integrator:
+    """Field steps of a stepper; Dirac–Frenkel stages with --stages, and with an ε, which is theirs."""
+    stages = options.stages or options.eps is not None
+    return df.DormandPrince if stages else df.FieldStep(stepper, **how)
 
 
 def output_times(until: float, outputs: int, options: argparse.Namespace) -> Array:

@@ -3,8 +3,8 @@
     η_t = −η η_x + ν η_xx + (1 − λ) ω(η) − 0.11 η,    λ_t = ν λ_xx + (1 − λ) ω(η) − β(η) λ
 
 The model of J. Koch et al. as posed by Raviola and Peherstorfer, arXiv 2605.00284, B.1.
-Field steps (`df.FieldStep`): ETDRK4 on a periodic grid, then the parameters of its result.  With --eps Dirac–Frenkel
-stages of that ε instead.
+Field steps (`df.FieldStep`): ETDRK4 on a periodic grid, then the parameters of its result.  With --stages, or an
+--eps, Dirac–Frenkel stages instead.
 Reference: Fourier series, ETDRK4.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import Spectral, arguments, chosen, compare, equispaced, figure, output_times, profiles, report
+from common import Spectral, arguments, chosen, compare, equispaced, figure, output_times, profiles, report, scheme
 from mpi4py import MPI
 
 import dfpde as df
@@ -67,8 +67,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         start = df.fit(problem, initial, guess, linear=linear, max_iterations=50)
 
         times = output_times(until, 20, options)
-        scheme = df.FieldStep(stepper) if options.eps is None else df.DormandPrince
-        how = chosen(options) | {"integrator": scheme}
+        how = chosen(options) | {"integrator": scheme(options, stepper)}
         states = [start, *df.evolve(problem, start, until=times[-1], times=times[1:], **how)]
         seconds = time.perf_counter() - begin
 

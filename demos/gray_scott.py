@@ -3,7 +3,8 @@
     u_t = D_u Δu − u v² + F (1 − u),    v_t = D_v Δv + u v² − (F + k) v,    unknowns (w, v) with w = 1 − u
 
 P2 elements on a gmsh mesh step the field, diffusion implicitly and reactions explicitly (`df.fem.ImplicitExplicit`);
-`df.FieldStep` finds the Gaussians for w and v that are nearest to the nodal values.
+`df.FieldStep` finds the Gaussians for w and v that are nearest to the nodal values.  With --stages, or
+an --eps, Dirac–Frenkel stages instead.
 Reference: values of fine finite elements (scikit-fem) at 300 points, made by gray_scott_reference.py.
 """
 
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import skfem
-from common import arguments, compare, errors, figure, report
+from common import arguments, chosen, compare, errors, figure, report, scheme
 from gray_scott_reference import DIFFUSION, FEED, KILL, RADIUS, SPOTS, initial
 from mpi4py import MPI
 from skfem.models import laplace, mass
@@ -70,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         guess = np.tile(part.pack(amplitudes=0.0, centers=middle, scales=4.5), 2)
         linear = [name for name in ansatz.slices() if name.endswith("amplitudes")]
         start = df.fit(problem, initial, guess, linear=linear, max_iterations=20)
-        how = {"integrator": df.FieldStep(fem.ImplicitExplicit(model), substeps=1), "controller": df.PI(rtol=rtol)}
+        stepper = fem.ImplicitExplicit(model)
+        how = chosen(options) | {"integrator": scheme(options, stepper, substeps=1), "controller": df.PI(rtol=rtol)}
         states = [start, *df.evolve(problem, start, until=times[-1], times=times[1:], **how)]
         seconds = time.perf_counter() - begin
 

@@ -2,7 +2,7 @@
 
 Ansatz: five Gaussians for each soliton.  The equation is stiff and dispersive, and the parameters change fast while the
 solitons overlap: field steps (`df.FieldStep`), ETDRK4 on a periodic grid and then the parameters of its result.
-With --eps Dirac–Frenkel stages of that ε instead.  With --quick the run ends before the solitons meet.
+With --stages, or an --eps, Dirac–Frenkel stages instead.  With --quick the run ends before the solitons meet.
 Reference: the exact two-soliton solution (Hirota 1971).
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments, chosen, compare, figure, output_times, profiles, report
+from common import arguments, chosen, compare, figure, output_times, profiles, report, scheme
 from mpi4py import MPI
 
 import dfpde as df
@@ -62,8 +62,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         start = df.fit(problem, lambda x: solitons(0.0, x), guess, linear="amplitudes", max_iterations=60)
 
         times = output_times(until, 20, options)
-        scheme = df.FieldStep(stepper) if options.eps is None else df.DormandPrince
-        how = chosen(options) | {"integrator": scheme}
+        how = chosen(options) | {"integrator": scheme(options, stepper)}
         states = [start, *df.evolve(problem, start, until=times[-1], times=times[1:], **how)]
         seconds = time.perf_counter() - begin
 

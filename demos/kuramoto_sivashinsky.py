@@ -3,7 +3,7 @@
 Long waves grow, short ones are damped, and the nonlinearity joins them to chaos; errors grow with the leading Lyapunov
 exponent 0.043 (Cvitanović, Davidchack, Siminos, SIAM J. Appl. Dyn. Syst. 9, 2010), so the time here is short.
 The equation is stiff: field steps (`df.FieldStep`), ETDRK4 on a periodic grid and then the parameters of its result.
-With --eps Dirac–Frenkel stages of that ε instead.
+With --stages, or an --eps, Dirac–Frenkel stages instead.
 Reference: Fourier series, ETDRK4.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import Spectral, arguments, chosen, compare, equispaced, figure, output_times, profiles, report
+from common import Spectral, arguments, chosen, compare, equispaced, figure, output_times, profiles, report, scheme
 from mpi4py import MPI
 
 import dfpde as df
@@ -52,8 +52,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         start = df.fit(problem, initial, guess, linear="amplitudes", max_iterations=50)
 
         times = output_times(until, 20, options)
-        scheme = df.FieldStep(stepper) if options.eps is None else df.DormandPrince
-        how = chosen(options) | {"integrator": scheme}
+        how = chosen(options) | {"integrator": scheme(options, stepper)}
         states = [start, *df.evolve(problem, start, until=times[-1], times=times[1:], **how)]
         seconds = time.perf_counter() - begin
 
