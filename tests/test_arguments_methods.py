@@ -161,6 +161,10 @@ MODEL_ROWS = [
             ),
         )
     ),
+    *(
+        of(f"SemiDiscrete.{method.__name__}", method, {"values": np.ones(NODES.n)}, values=array_but(NODES.n)[:6])
+        for method in (SEMI.own, SEMI.with_ghosts)
+    ),
     of("Problem.time_derivative", P.time_derivative, {"t": 0.0, "u": P.field(THETA)}, u=(3.0, "x", None, THING)),
     of("Field()", FIELD, {"x": Q.x}, x=("x", None, THING, RAGGED, 3.0, np.ones(3), np.ones((2, 2)), Q.x + 1j)),
     of(

@@ -91,6 +91,19 @@ class OfField(Protocol):
         ...
 
 
+@runtime_checkable
+class Ghosted(Protocol):
+    """A model some of whose points on a rank are nodes of other ranks: its steppers see the rank's own."""
+
+    def own(self, values: Array) -> Array:
+        """The part (*shape, n) of values (*shape, N) at the points that is this rank's own."""
+        ...
+
+    def with_ghosts(self, values: Array) -> Array:
+        """Values (*shape, N) at the points of those that the ranks own, (*shape, n); collective."""
+        ...
+
+
 @dataclass(frozen=True)
 @check.takes(advance=check.function, order=check.optional(check.integer(1)))
 class BlackBox:
@@ -99,7 +112,7 @@ class BlackBox:
     Parameters
     ----------
     advance : callable
-        (t, u, dt) -> u(t + dt), both (*shape, N) at this rank's points.
+        (t, u, dt) -> u(t + dt), both (*shape, N) at this rank's points; of a `fem.SemiDiscrete` at its `nodes`.
     order : int or None
         Order in dt, for the error by step doubling; None takes it as exact, and steps have to be `Fixed`.
 
@@ -229,23 +242,24 @@ class FieldStep:
             What the stepper returned has another shape than u, or is not finite.
         """
         if isinstance(self.stepper, Embedded):
-            u, total = field.value, np.zeros_like(field.value)
+            u, total = _own(model, field.value), np.zeros(1)
             for i in range(self.substeps):
                 u, error = _checked(model, self.stepper.pair, t + i * dt / self.substeps, u, dt / self.substeps)
                 total = total + error
-            return u, total
+            return _with_ghosts(model, u), _with_ghosts(model, total)
         if self.stepper.order is None:
             return self._march(model, t, field, dt, 1), np.zeros_like(field.value)
         coarse, fine = (self._march(model, t, field, dt, factor * self.substeps) for factor in (1, 2))
         return fine, (fine - coarse) / (2.0**self.stepper.order - 1)
 
     def _march(self, model: Model, t: float, field: Field, dt: float, steps: int) -> Array:
-        u, stepper = field.value, self.stepper
+        stepper = self.stepper
         if isinstance(stepper, OfField):
-            return _checked(model, lambda t, u, dt: stepper.of_field(t, field, dt, steps), t, u, dt)[0]
+            return _checked(model, lambda t, u, dt: stepper.of_field(t, field, dt, steps), t, field.value, dt)[0]
+        u = _own(model, field.value)
         for i in range(steps):
             (u,) = _checked(model, stepper, t + i * dt / steps, u, dt / steps)
-        return u
+        return _with_ghosts(model, u)
 
     def _fitted(
         self, problem: Model, state: State, solver: Solver, damping: float, target: Array, dt: float, misfit: float
@@ -260,6 +274,14 @@ class FieldStep:
 def _before(state: State) -> float:
     """Misfit of the step before; 0 before the first one."""
     return state.integrator_carry[1] if state.integrator_carry else 0.0
+
+
+def _own(model: Model, values: Array) -> Array:
+    return model.own(values) if isinstance(model, Ghosted) else values
+
+
+def _with_ghosts(model: Model, values: Array) -> Array:
+    return model.with_ghosts(values) if isinstance(model, Ghosted) else values
 
 
 def _checked(model: Model, step: Callable[..., Any], t: float, u: Array, dt: float) -> tuple[Array, ...]:

@@ -3,11 +3,12 @@
 from ..domain.decomposition import partition, partition_cells
 from .boundary import Robin, nitsche
 from .elliptic import Elliptic
+from .inverse import FixedNodes
 from .linear import LinearSolver
 from .mass import square_root
 from .nodes import Nodes
 from .reading import load
-from .semidiscrete import FixedNodes, SemiDiscrete
+from .semidiscrete import SemiDiscrete
 from .skfem_adapter import Space
 from .steppers import CrankNicolson, ImplicitExplicit, StiffModel
 from .transfer import Evaluation, Function, Projection

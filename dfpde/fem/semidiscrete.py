@@ -29,31 +29,12 @@ from ..leastsquares import MetricRows, Rows, SparseRows, Tangent, block_metric, 
 from ..model import StageSystem
 from ..parallel.collective import collective_errors, norm, require_finite
 from ..representation import represent
-from .linear import LinearSolver
+from .inverse import FixedNodes, MassInverse
 from .mass import assembled_root, square_root
 from .nodes import Nodes
 
 Array = NDArray[Any]
 Load = Callable[[float, Array], Array]
-
-
-@dataclass(frozen=True, eq=False)
-@check.takes(nodes=check.indices, rate=check.optional(check.function))
-class FixedNodes:
-    """Essential conditions U_D = g(t) of the finite-element model: the rows D of M U̇ = F are replaced by U̇_D = ġ.
-
-    Attributes
-    ----------
-    nodes : (d,) array of int
-        This rank's local numbers of the degrees of freedom D, for example `Space.boundary_nodes`.
-    rate : callable or None
-        (t, x (dim, d)) -> ġ, shape (*shape, d); None is zero (values constant in time).
-    """
-
-    nodes: Array
-    rate: Callable[[float, Array], Array] | None = None
-
-    __repr__ = represent
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +92,7 @@ class SemiDiscrete:
     metric: Nodes = field(init=False, repr=False)
     _root: sparse.csr_array = field(init=False, repr=False)
     _squared: sparse.csr_array = field(init=False, repr=False)
-    _inverse: _Inverse = field(init=False, repr=False)
+    _inverse: MassInverse = field(init=False, repr=False)
     weights: Array = field(init=False, repr=False)
 
     __repr__ = represent
@@ -133,7 +114,7 @@ class SemiDiscrete:
         object.__setattr__(self, "_root", sparse.csr_array(wide))
         object.__setattr__(self, "weights", root.T @ (root @ np.ones(root.shape[1])))
         object.__setattr__(self, "_squared", sparse.csr_array(wide.T @ wide))
-        object.__setattr__(self, "_inverse", _Inverse(matrix, metric, self.fixed, self.prefix))
+        object.__setattr__(self, "_inverse", MassInverse(matrix, metric, self.fixed, self.prefix))
 
     def _check(self, assembled: bool) -> None:
         self.nodes.require_values("SemiDiscrete")
@@ -170,13 +151,48 @@ class SemiDiscrete:
 
     @property
     def points(self) -> Array:
-        """This rank's nodes (dim, n) of the norm."""
+        """This rank's points (dim, N): its nodes, then those of other ranks that its part of the norm needs."""
         return self.metric.x
 
     def field(self, state: Any, x: Array | None = None) -> Field:
         """u = Φ(θ) at the nodes (or at x); `state` is a State or θ itself."""
         theta = self.ansatz.check_theta(getattr(state, "theta", state))
         return Field(self.ansatz, theta, self.points if x is None else self.ansatz.check_points(x))
+
+    def own(self, values: Array) -> Array:
+        """The part (*shape, n) at `nodes` of values (*shape, N) at `points`.
+
+        Raises
+        ------
+        ShapeError
+        """
+        found: Array = check.values("values", values, *self.ansatz.shape, self.metric.n)[..., : self.nodes.n]
+        return found
+
+    def with_ghosts(self, values: Array) -> Array:
+        """Values (*shape, N) at `points` of those at `nodes` (*shape, n); collective.
+
+        With an assembled matrix rank 0 has nodes of other ranks behind its own, for the norm: an existing code knows
+        nothing of them.
+
+        Raises
+        ------
+        ShapeError
+        """
+        with collective_errors(self.comm):
+            values = check.values("values", values, *self.ansatz.shape, self.nodes.n)
+        if self.metric is self.nodes:
+            return values
+        rows = [self._from_owners(row) for row in values.reshape(-1, self.nodes.n)]
+        return np.array(rows, values.dtype).reshape(*values.shape[:-1], self.metric.n)
+
+    def _from_owners(self, values: Array) -> Array:
+        if np.iscomplexobj(values):
+            both: Array = self._from_owners(values.real) + 1j * self._from_owners(values.imag)
+            return both
+        padded = np.zeros(self.metric.n)
+        padded[: self.nodes.n] = values
+        return self.metric.spread(self.metric.sum(padded))
 
     def weigh(self, values: Array) -> Array:
         """Rows R U of nodal values (*shape, n): their Euclidean norm over all ranks is ‖U‖_M."""
@@ -271,33 +287,3 @@ class SemiDiscrete:
             return SparseRows(rows, np.ones(rows.shape[0]))
         tangent = self.ansatz.tangent(theta, self.points) if tangent is None else tangent
         return MetricRows(real_rows(tangent, 1), self._root, self._squared)
-
-
-class _Inverse:
-    """F ↦ M⁻¹F, or with essential conditions f_D = ġ, f_I = M_II⁻¹ (F_I − M_ID ġ); one solve for each component."""
-
-    def __init__(self, matrix: Any, nodes: Nodes, fixed: FixedNodes | None, prefix: str) -> None:
-        self.nodes, self.fixed = nodes, fixed
-        self.solver = LinearSolver(nodes, matrix, prefix, None if fixed is None else fixed.nodes)
-
-    def apply(self, t: float, loads: Array) -> Array:
-        """M⁻¹F (k, n) of sub-assembled loads (k, m), m ≤ n: zero where none is given."""
-        padded = np.zeros((len(loads), self.nodes.n), loads.dtype)
-        padded[:, : loads.shape[1]] = loads
-        rates = self._rates(t, padded)
-        if np.iscomplexobj(loads):
-            both: Array = self._solve(padded.real, rates.real) + 1j * self._solve(padded.imag, rates.imag)
-            return both
-        return self._solve(padded, rates)
-
-    def _solve(self, loads: Array, rates: Array) -> Array:
-        return np.array([self.solver.solve(load, rate) for load, rate in zip(loads, rates, strict=True)])
-
-    def _rates(self, t: float, loads: Array) -> Array:
-        rates = np.zeros_like(loads)
-        if self.fixed is not None and self.fixed.rate is not None:
-            with collective_errors(self.nodes.comm):
-                chosen = np.asarray(self.fixed.nodes, dtype=int)
-                rates[:, chosen] = self.fixed.rate(t, self.nodes.x[:, chosen])
-            require_finite(self.nodes.comm, "look at the rate of the fixed values", rate=rates)
-        return rates
