@@ -540,8 +540,8 @@ def outcome(row: Row, argument: str, value: Any) -> str:
 
 #: Public names without a row: why.
 EXEMPT = {
-    "protocols and bases": "Ansatz Controller Integrator Loss Preconditioner Proposal Regularization Rows Solver "
-    "Stepper",
+    "protocols and bases": "Ansatz Controller Integrator Loss Preconditioner Proposal Regularization Rows SeriesWriter "
+    "Solver Stepper",
     "results and errors, which users are given": "AnsatzReport Decision DfpdeError Entry EpsilonReport EpsilonWarning "
     "Sensitivity Solution Spectrum StageContext Statistics Step Velocity Leverage Sampling SamplingWarning Cloud",
     "tables of coefficients": "ImexTableau Splitting Tableau",

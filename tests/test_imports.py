@@ -51,7 +51,7 @@ HOMES = {
     "scipy": ["*"],
     "mpi4py": ["*"],
     "petsc4py": ["leastsquares/*", "fem/*"],
-    "skfem": ["domain/*", "ansatz/finite_element.py", "fem/*", "io/paraview.py", "io/vtk*.py"],
+    "skfem": ["domain/*", "ansatz/finite_element.py", "fem/*", "io/series.py", "io/vtk.py"],
     "meshio": ["domain/*", "io/*"],
     "h5py": ["io/*", "domain/exodus.py"],
     "jax": ["ansatz/autodiff/*"],

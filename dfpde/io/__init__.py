@@ -5,6 +5,7 @@ from .grid_file import save_grid
 from .manifest import RunManifest
 from .paraview import ParaViewWriter
 from .reporting import progress
+from .series import SeriesWriter
 from .vtkhdf import VTKHDFWriter
 
-__all__ = ["ParaViewWriter", "RunManifest", "VTKHDFWriter", "load", "progress", "save", "save_grid"]
+__all__ = ["ParaViewWriter", "RunManifest", "SeriesWriter", "VTKHDFWriter", "load", "progress", "save", "save_grid"]

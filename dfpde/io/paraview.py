@@ -7,23 +7,18 @@
 
 from __future__ import annotations
 
-import os
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import skfem
-from mpi4py import MPI
 from numpy.typing import NDArray
 
-from .. import validation as check
-from ..domain.mesh import Mesh
 from ..errors import CheckpointError
 from ..parallel.collective import collective_errors
-from ..representation import represent
 from .files import append, replace
-from .vtk import on_this_rank, point_data, write_vtu
+from .series import SeriesWriter
+from .vtk import write_vtu
 
 Array = NDArray[Any]
 
@@ -31,111 +26,44 @@ HEAD = b'<?xml version="1.0" encoding="utf-8"?>\n<VTKFile type="Collection" vers
 TAIL = b"  </Collection>\n</VTKFile>\n"
 
 
-class ParaViewWriter:
-    """Writes fields at the vertices of a mesh, step by step.
+class ParaViewWriter(SeriesWriter):
+    """A `SeriesWriter` of VTK XML files, some for each step, and an index of them, ``out/run.pvd``.
 
     Parameters
     ----------
-    path : path
-        ``out/run`` or ``out/run.pvd``.
-    mesh : Mesh or skfem.Mesh
-        A scikit-fem mesh must be the same on all ranks; its cells are split over them.
-    comm : MPI.Comm, optional
-        Of a scikit-fem mesh; may be left out in a job of one process.
-    refine : int
-        Uniform refinements of the cells for a smoother picture of fields that are not linear on them.
-    keep_until : float or None
-        Keep steps that an earlier run wrote at times t <= keep_until (a restart goes on with its series);
-        None starts a new series.  Where there is none yet, a new one starts too.
-
-    Raises
-    ------
-    CheckpointError
-        On all ranks: the series to be continued cannot be read.
-    ParameterError
-        A scikit-fem mesh without communicator in a job of several processes.
-
-    Examples
-    --------
-    >>> writer = ParaViewWriter("out/run", mesh, comm)                    # doctest: +SKIP
-    >>> for state in dfpde.evolve(problem, start, until=1.0, ...):        # doctest: +SKIP
-    ...     writer.write(state.t, u=problem.field(state))
+    path, mesh, comm, refine, keep_until
+        As for `SeriesWriter`.
     """
 
-    __repr__ = represent
+    SUFFIX = ".pvd"
+    _kept: Sequence[tuple[float, str]] = ()  # on rank 0, which writes them with the first step
+    _started = False
 
-    @check.takes(
-        path=check.path,
-        mesh=check.having("a Mesh or a scikit-fem mesh", "subdomains"),
-        refine=check.integer(0),
-        keep_until=check.optional(check.real(infinite=True)),
-    )
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        mesh: Mesh | skfem.Mesh,
-        comm: MPI.Comm | None = None,
-        *,
-        refine: int = 0,
-        keep_until: float | None = None,
-    ) -> None:
-        self.comm, self._grid, self.x = on_this_rank(mesh, comm, refine)
-        self.path = Path(path).with_suffix(".pvd") if Path(path).suffix == ".pvd" else Path(f"{os.fspath(path)}.pvd")
-        self._folder = self.path.with_suffix("")
-        kept: list[tuple[float, str]] = []
-        with collective_errors(self.comm):
-            if keep_until is not None and self.comm.rank == 0:
-                kept = [(t, name) for t, name in _series(self.path) if t <= keep_until]
-        self._count = self.comm.bcast(len(kept), root=0)
-        self._kept, self._started = kept, False  # rank 0 writes them with the first step
+    def _keep(self, until: float) -> int:
+        self._kept = [(t, name) for t, name in _series(self.path) if t <= until]
+        return len(self._kept)
 
-    @property
-    def steps(self) -> int:
-        """Steps in the series so far, those kept of an earlier run among them."""
-        return int(self._count)
-
-    @check.takes(t=check.real())
-    def write(self, t: float, **fields: Callable[[Array], Array] | Array) -> None:
-        """Write one step; collective.
-
-        Parameters
-        ----------
-        t : float
-            Time.
-        **fields : callable or ndarray
-            Name = field: a `Field`, any function x (dim, N) -> (\\*shape, N), or values at the points ``writer.x`` of
-            this rank.  A complex field u is written as u_re and u_im; vectors of the plane get a third component 0.
-
-        Raises
-        ------
-        CheckpointError
-            On all ranks: a file cannot be written; the series keeps the steps before.
-        ShapeError
-            On all ranks: a field whose last axis is not N.
-        ParameterError
-            On all ranks: two fields of one name.
-        """
-        stem = f"{self._count:06d}"
+    def _append(self, t: float, data: dict[str, Array]) -> None:
+        folder, stem = self.path.with_suffix(""), f"{self._count:06d}"
         pieces = self.comm.size > 1
-        data: dict[str, Array] = {}
         with collective_errors(self.comm):
             if self._grid is not None:
-                grid, data = self._grid, point_data(fields, self.x)
+                grid = self._grid
                 name = f"{stem}_{self.comm.rank}.vtu" if pieces else f"{stem}.vtu"
-                replace(self._folder / name, lambda path: write_vtu(path, grid, data))
-        columns = {key: values.shape[1] if values.ndim == 2 else 1 for key, values in data.items()}
+                replace(folder / name, lambda path: write_vtu(path, grid, data))
+        columns = {name: values.shape[1] if values.ndim == 2 else 1 for name, values in data.items()}
         ranks = self.comm.gather(columns if self._grid is not None else None, root=0)
-        step = (float(t), f"{self._folder.name}/{stem}{'.pvtu' if pieces else '.vtu'}")
+        step = (t, f"{folder.name}/{stem}{'.pvtu' if pieces else '.vtu'}")
         with collective_errors(self.comm):
             if self.comm.rank == 0 and ranks is not None:
                 if pieces:
-                    _replace_xml(self._folder / f"{stem}.pvtu", _parallel(stem, ranks))
+                    _replace_xml(folder / f"{stem}.pvtu", _parallel(stem, ranks))
                 if self._started:
                     append(self.path, _entry(step), TAIL)
                 else:
                     series = HEAD + b"".join(_entry(known) for known in (*self._kept, step)) + TAIL
                     replace(self.path, lambda path: path.write_bytes(series))
-        self._count, self._started = self._count + 1, True
+        self._started = True
 
 
 def _entry(step: tuple[float, str]) -> bytes:
