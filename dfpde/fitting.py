@@ -90,10 +90,8 @@ class Fitted(State):
         return State(**({field.name: getattr(self, field.name) for field in fields(State)} | changes))
 
     def __repr__(self) -> str:
-        return (
-            f"Fitted(relative_misfit={self.relative_misfit:.2e}, iterations={self.iterations}, reason={self.reason!r}, "
-            f"{super().__repr__()})"
-        )
+        found = f"relative_misfit={self.relative_misfit:.2e}, iterations={self.iterations}, reason={self.reason!r}"
+        return f"Fitted({found}, {super().__repr__()})"
 
 
 @one_thread()

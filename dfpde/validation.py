@@ -203,7 +203,6 @@ def array(name: str, value: Any, expected: str = "an array of numbers") -> Any:
 
 def numbers(*ndim: int, kinds: str = "fiu", finite: bool = True, above: float = -math.inf) -> Check:
     """An array of numbers: its dimensions (any when none is given), NumPy's letters of its types, all > above."""
-
     expected = f"an array of {'real or complex' if 'c' in kinds else 'real'} numbers"
 
     def check(name: str, value: Any) -> None:

@@ -20,6 +20,7 @@ from skfem.refdom import RefLine
 
 from .. import validation as check
 from ..errors import MeshError, ParameterError
+from .splitting import blocks
 
 Array = NDArray[np.float64]
 Ids = NDArray[np.int64]
@@ -221,3 +222,12 @@ def facet_points(mesh: Any, facets: Ids, order: int) -> tuple[Array, Array, Arra
         length = np.linalg.norm(scaled, axis=0)
         normals[:, mine], w[mine] = scaled / length, length * weights
     return x.reshape(dim, -1), w.ravel(), normals.reshape(dim, -1)
+
+
+def basis_points(basis: Any, part: int, parts: int) -> tuple[Array, Array, Array | None]:
+    """Points, weights and normals (of facets) of one of so many blocks of the cells of a scikit-fem basis."""
+    cuts = blocks(len(basis.dx), parts)
+    mine = slice(cuts[part], cuts[part + 1])
+    x = np.asarray(basis.global_coordinates())[:, mine]
+    normals = np.asarray(basis.normals)[:, mine].reshape(len(x), -1) if hasattr(basis, "normals") else None
+    return x.reshape(len(x), -1), basis.dx[mine].ravel(), normals

@@ -24,9 +24,9 @@ from ..parallel.collective import raise_on_all
 from . import check as mesh_check
 from . import facets as mesh_facets
 from . import file as mesh_file
-from . import mesh as meshes
-from .mesh import Mesh
+from .mesh import Mesh, scatter
 from .raw import RawMesh
+from .skfem_mesh import cell_type_of
 
 Array = NDArray[Any]
 Ids = NDArray[np.int64]
@@ -68,7 +68,7 @@ def partition(mesh: skfem.Mesh | str | Path | None, comm: MPI.Comm) -> Mesh:
         except Exception as caught:
             error = caught
     raise_on_all(comm, error)
-    return meshes._scatter(raw, facets, cuts, comm)
+    return scatter(raw, facets, cuts, comm)
 
 
 def _whole(mesh: Any) -> tuple[RawMesh, dict[str | None, Ids]]:
@@ -80,7 +80,7 @@ def _whole(mesh: Any) -> tuple[RawMesh, dict[str | None, Ids]]:
         facets.update(mesh_facets.locate_facets(raw))
         return raw, facets
     local = Mesh.from_skfem(mesh, MPI.COMM_SELF)  # checks, and sorts out periodic meshes
-    cell_type = meshes.cell_type_of(type(local.local))
+    cell_type = cell_type_of(type(local.local))
     regions = dict(local.local.subdomains or {})
     raw = RawMesh(local.local.doflocs, local.local.t, cell_type, {}, regions, local.corners)
     if local.local.t.max() + 1 != local.n_vertices or not np.array_equal(local.vertex_ids, np.arange(local.n_vertices)):

@@ -13,18 +13,16 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from .. import validation as check
-from ..errors import MeshError
+from ..errors import ParameterError
 from ..parallel.collective import collective_errors, raise_on_all
 from ..parallel.communicator import communicator
 from ..representation import represent
-from . import cells
+from . import cells, skfem_mesh
 from . import check as mesh_check
 from . import facets as mesh_facets
 from . import file as mesh_file
-from . import raw as mesh_raw
 from .raw import RawMesh
-from .splitting import blocks as blocks
-from .splitting import within
+from .splitting import blocks, within
 
 Array = NDArray[Any]
 Ids = NDArray[np.int64]
@@ -96,12 +94,58 @@ class Mesh:
         with collective_errors(comm):
             check.instance(skfem.Mesh, "a scikit-fem mesh")("mesh", mesh)
             check.optional(check.numbers(1))("weights", weights)
-            whole = _whole(mesh)
+            whole = skfem_mesh.whole(mesh)
             cuts = blocks(whole.cells.shape[1], comm.size, weights)
-            part = _cut(whole, _facets(mesh, whole.cell_type), int(cuts[comm.rank]), int(cuts[comm.rank + 1]))
-            _check(part)
+            facets = skfem_mesh.facets_of(mesh, whole.cell_type)
+            part = _cut(whole, facets, int(cuts[comm.rank]), int(cuts[comm.rank + 1]))
+            skfem_mesh.require_shapes(part.raw, part.first, part.ids)
             built = _build(part, comm, _Whole.of(whole, tuple(sorted(mesh.boundaries or {}))))
         return built
+
+    def cells_of(self, subdomain: str | None) -> Any:
+        """Numbers of this rank's cells in a named subdomain; all of them for None.
+
+        Raises
+        ------
+        ParameterError
+            The mesh has no subdomain of this name; lists those it has.
+        """
+        if subdomain is None:
+            return slice(None)
+        if subdomain not in self.subdomains:
+            known = ", ".join(self.subdomains) or "none"
+            raise ParameterError(f"the mesh has no subdomain {subdomain!r}", f"use one it has: {known}")
+        return slice(None) if self.local is None else np.asarray(self.local.subdomains[subdomain])
+
+    def facets_of(self, boundary: str | None) -> Ids:
+        """This rank's facets (2, n) of a named boundary, as in `facets`; of the whole boundary for None.
+
+        Raises
+        ------
+        ParameterError
+            The mesh has no boundary of this name; lists those it has.
+        """
+        if boundary is not None and boundary not in self.boundaries:
+            known = ", ".join(self.boundaries) or "none"
+            raise ParameterError(f"the mesh has no boundary {boundary!r}", f"use one it has: {known}")
+        return self.facets.get(boundary, np.zeros((2, 0), dtype=np.int64))
+
+
+def distributed(mesh: Mesh | skfem.Mesh, comm: MPI.Comm | None) -> Mesh:
+    """A mesh as it is, or a scikit-fem mesh split over the ranks; collective.
+
+    Raises
+    ------
+    ParameterError
+        A communicator of another size than that of a `Mesh`, which has its own.
+    """
+    check.instance((Mesh, skfem.Mesh), "a Mesh (read_mesh) or a scikit-fem mesh")("mesh", mesh)
+    if not isinstance(mesh, Mesh):
+        return Mesh.from_skfem(mesh, comm)
+    if comm is not None and comm.size != mesh.comm.size:
+        what = f"a mesh split over {mesh.comm.size} ranks, a communicator of {comm.size}"
+        raise ParameterError(what, "leave comm out: the mesh has its own")
+    return mesh
 
 
 _FILE = {
@@ -171,7 +215,7 @@ def read_mesh(
         except Exception as caught:
             error = caught
     raise_on_all(comm, error)
-    return _scatter(raw, facets, cuts, comm)
+    return scatter(raw, facets, cuts, comm)
 
 
 # -- splitting -----------------------------------------------------------------------------------------------
@@ -221,7 +265,7 @@ def _build(part: _Part, comm: MPI.Comm, whole: _Whole) -> Mesh:
     return Mesh(local, comm, raw.dim, *counts, ids, whole.boundaries, whole.subdomains, part.facets, raw.corners)
 
 
-def _scatter(raw: Any, facets: Mapping[str | None, Ids], cuts: Any, comm: MPI.Comm) -> Mesh:
+def scatter(raw: Any, facets: Mapping[str | None, Ids], cuts: Any, comm: MPI.Comm) -> Mesh:
     """One block after the other from rank 0 to its rank."""
     error: Exception | None = None
     if comm.rank == 0:
@@ -240,53 +284,3 @@ def _scatter(raw: Any, facets: Mapping[str | None, Ids], cuts: Any, comm: MPI.Co
     with collective_errors(comm):
         built = _build(part, comm, whole)
     return built
-
-
-# -- scikit-fem meshes held by all ranks -----------------------------------------------------------------------
-def cell_type_of(kind: Any) -> str:
-    """meshio's name of the cells of a scikit-fem mesh class."""
-    for name, known in mesh_raw.MESH_TYPES.items():
-        if known.elem is kind.elem:
-            return name
-    raise MeshError(f"unsupported mesh class {kind.__name__}", f"use cells of type {', '.join(mesh_raw.MESH_TYPES)}")
-
-
-def _whole(mesh: Any) -> RawMesh:
-    """Cells and nodes; the cells of scikit-fem's periodic meshes (Mesh…DG) have nodes of their own."""
-    periodic = hasattr(type(mesh), "periodic")
-    kind = cell_type_of(type(mesh).__bases__[-1] if periodic else type(mesh))
-    corners = mesh.t.astype(np.int64) if periodic else None
-    if periodic and mesh.dim() > 1:
-        twice = mesh_facets.joined_twice(RawMesh(np.zeros((1, mesh.t.max() + 1)), mesh.t, kind))
-        if twice.size:
-            what = f"{twice.size} cells have two facets in common with another one, first {twice[:5].tolist()}"
-            raise MeshError(f"{type(mesh).__name__}: {what}", "at least three cells in every period")
-    return RawMesh(mesh.doflocs, cells.nodes(mesh), kind, {}, dict(mesh.subdomains or {}), corners)
-
-
-def _facets(mesh: Any, cell_type: str) -> dict[str | None, Ids]:
-    named: dict[str | None, Ids] = {name: facet_cells(mesh, ids) for name, ids in (mesh.boundaries or {}).items()}
-    topology = RawMesh(np.zeros((1, mesh.t.max() + 1)), mesh.t, cell_type)
-    return {**named, None: mesh_facets.outer_facets(topology)}
-
-
-def _check(part: _Part) -> None:
-    if not np.all(np.isfinite(part.raw.points)):
-        bad = part.ids[~np.isfinite(part.raw.points).all(axis=0)]
-        raise MeshError(f"{bad.size} vertices are NaN or infinite: {bad[:5].tolist()}", "mend them where they are made")
-    # scikit-fem sorts the vertices of triangles, so orientation means nothing here
-    found = [f for f in mesh_check.bad_shapes(part.raw, part.first) if f.name != "inverted cells"]
-    if found:
-        raise MeshError("; ".join(str(f) for f in found), "; ".join(f.remedy for f in found))
-
-
-def facet_cells(mesh: Any, named: Any) -> Ids:
-    """Owning cell of each facet of a named boundary, and the facet's place in that cell: (2, facets)."""
-    facets = np.asarray(named, dtype=np.int64)
-    side = getattr(named, "ori", None)
-    owner = mesh.f2t[0 if side is None else side, facets]
-    if np.any(owner < 0):
-        lost = facets[owner < 0]
-        what = f"{lost.size} facets are oriented away from their only cell, first {lost[:5].tolist()}"
-        raise MeshError(what, "give the boundary without orientation")
-    return np.stack([owner.astype(np.int64), np.argmax(mesh.t2f[:, owner] == facets, axis=0)])

@@ -1,4 +1,4 @@
-"""What points and weights must be before they are a quadrature: on one rank, and all ranks together."""
+"""Points and weights of all ranks together: what they must be before they are a quadrature, and sums over them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .. import validation as check
 from ..errors import NonFiniteError, QuadratureError, ShapeError
+from ..parallel.collective import raise_on_all
 from ..parallel.replicated import same_on_all_ranks
 from .splitting import blocks
 
@@ -124,3 +125,28 @@ def sample_weights(x: Any, density: Any, weight: Any) -> tuple[Array, Array, Arr
             "the density that the points were drawn with: a point cannot be where it vanishes",
         )
     return points, omega / q, q[None]
+
+
+def sum_over_ranks(local: Any, error: Exception | None, comm: MPI.Comm) -> Any:
+    """Sum of each rank's numbers: one reduction, in which the number of failing and of complex ranks travels along.
+
+    Raises
+    ------
+    Exception
+        On all ranks: that of a rank which has one in place of its numbers.
+    NonFiniteError
+        On all ranks: the sum is not finite.
+    """
+    local = np.asarray(local)
+    send = np.concatenate([[error is not None, np.iscomplexobj(local)], local.real.ravel(), local.imag.ravel()])
+    total = np.empty_like(send)
+    comm.Allreduce(send, total, op=MPI.SUM)
+    if total[0] > 0:
+        raise_on_all(comm, error)
+    real, imaginary = total[2:].reshape((2, *local.shape))
+    if not (np.all(np.isfinite(real)) and np.all(np.isfinite(imaginary))):
+        lost = NonFiniteError("the integral is not finite", "look for NaN, infinity or overflow in the integrand")
+        lost.collective = True
+        raise lost
+    result = real + 1j * imaginary if total[1] > 0 else real
+    return result[()] if result.ndim == 0 else result

@@ -15,18 +15,16 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from .. import validation as check
-from ..errors import NonFiniteError, ParameterError, ShapeError
-from ..parallel.collective import collective_errors, raise_on_all
+from ..errors import ShapeError
+from ..parallel.collective import collective_errors
 from ..parallel.communicator import communicator
 from ..representation import represent
 from . import cells, grids
 from .grids import Bounds
-from .mesh import Mesh
-from .points import Share, check_local, check_ranks, frozen, own_block, sample_weights
-from .splitting import blocks
+from .mesh import Mesh, distributed
+from .points import Share, check_local, check_ranks, frozen, own_block, sample_weights, sum_over_ranks
 
 Array = NDArray[np.float64]
-
 
 _BASIS = {"basis": check.having("a basis of scikit-fem", "dx", "global_coordinates"), "split": check.truth}
 _ARGUMENTS = {"offset": check.integer(), "replicated": check.truth}
@@ -138,22 +136,16 @@ class Quadrature:
             On all ranks, if the last axis is not N on some rank, or the sum is not finite.
         """
         values = check.array("values", values)
-        if self._fits(values):
-            return self._sum(values @ self.w, None)
-        return self._sum(np.zeros(values.shape[:-1]), self._misfit("values", values))
+        error = None if self._fits(values) else self._misfit("values", values)
+        return sum_over_ranks(values @ self.w if error is None else np.zeros(values.shape[:-1]), error, self.comm)
 
     def inner(self, u: Any, v: Any) -> float:
         """⟨u, v⟩ = Σ_k w_k Re(conj u · v), all components; u and v of shape (\\*shape, N)."""
         u, v = check.array("u", u), check.array("v", v)
-        error: Exception | None = None
-        local = np.zeros(())
-        if not self._fits(u):
-            error = self._misfit("u", u)
-        elif v.shape != u.shape:
+        error = None if self._fits(u) else self._misfit("u", u)
+        if error is None and v.shape != u.shape:
             error = ShapeError(f"u of shape {u.shape} and v of shape {v.shape}", "give fields of equal shape")
-        else:
-            local = np.vdot(u, v * self.w).real
-        return float(self._sum(local, error))
+        return float(sum_over_ranks(np.vdot(u, v * self.w).real if error is None else 0.0, error, self.comm))
 
     def norm(self, u: Any) -> float:
         """‖u‖ = ⟨u, u⟩^½."""
@@ -166,22 +158,6 @@ class Quadrature:
         given = f"{name} of shape {values.shape} and dtype {values.dtype}"
         what = f"{given} on rank {self.comm.rank}, which has {self.n} points"
         return ShapeError(what, "give one number for each local point, points last: (*shape, N)")
-
-    def _sum(self, local: Any, error: Exception | None) -> Any:
-        """Sum over ranks.  The number of failing and of complex ranks travels along: one reduction, no deadlock."""
-        local = np.asarray(local)
-        send = np.concatenate([[error is not None, np.iscomplexobj(local)], local.real.ravel(), local.imag.ravel()])
-        total = np.empty_like(send)
-        self.comm.Allreduce(send, total, op=MPI.SUM)
-        if total[0] > 0:
-            raise_on_all(self.comm, error)
-        real, imaginary = total[2:].reshape((2, *local.shape))
-        if not (np.all(np.isfinite(real)) and np.all(np.isfinite(imaginary))):
-            lost = NonFiniteError("the integral is not finite", "look for NaN, infinity or overflow in the integrand")
-            lost.collective = True
-            raise lost
-        result = real + 1j * imaginary if total[1] > 0 else real
-        return result[()] if result.ndim == 0 else result
 
     # -- where points and weights come from ------------------------------------------------------------------
     @classmethod
@@ -210,10 +186,10 @@ class Quadrature:
         MeshError, ParameterError
             On all ranks: a cell whose Jacobian vanishes or changes sign, an unknown name, an impossible order.
         """
-        mesh = _distributed(mesh, comm)
+        mesh = distributed(mesh, comm)
         with collective_errors(mesh.comm):
-            chosen = _subdomain(mesh, subdomain)
             x, w = np.zeros((mesh.dim, 0)), np.zeros(0)
+            chosen = mesh.cells_of(subdomain)
             if mesh.local is not None:
                 x, w = cells.cell_points(mesh.local, order, chosen, mesh.first_cell)
         return cls(x, w, mesh.comm)
@@ -224,23 +200,20 @@ class Quadrature:
     ) -> Quadrature:
         """∮ g dS on a named boundary or interface, or on the whole boundary (name None).
 
-        A rule on every facet, each facet once, with outward normals.
-
-        Normals point out of the facet's owning cell.  In one dimension facets are points of weight 1.
+        A rule on every facet, each facet once.  Normals point out of the facet's owning cell.  In one
+        dimension facets are points of weight 1.
 
         Raises
         ------
         ParameterError
             On all ranks, if the mesh has no boundary of this name; lists those it has.
         """
-        mesh = _distributed(mesh, comm)
+        mesh = distributed(mesh, comm)
         with collective_errors(mesh.comm):
-            if name is not None and name not in mesh.boundaries:
-                known = ", ".join(mesh.boundaries) or "none"
-                raise ParameterError(f"the mesh has no boundary {name!r}", f"use one it has: {known}")
+            facets = mesh.facets_of(name)
             x, w, normals = np.zeros((mesh.dim, 0)), np.zeros(0), np.zeros((mesh.dim, 0))
             if mesh.local is not None:
-                x, w, normals = cells.facet_points(mesh.local, mesh.facets[name], order)
+                x, w, normals = cells.facet_points(mesh.local, facets, order)
         return cls(x, w, mesh.comm, normals=normals)
 
     @classmethod
@@ -258,13 +231,8 @@ class Quadrature:
         comm = communicator(comm)
         with collective_errors(comm):
             check.require(_BASIS, {"basis": basis, "split": split})
-            weights = basis.dx
-            cuts = blocks(len(weights), comm.size)
-            mine = slice(cuts[comm.rank], cuts[comm.rank + 1]) if split else slice(None)
-            x = np.asarray(basis.global_coordinates())[:, mine]
-            normals = np.asarray(basis.normals)[:, mine] if hasattr(basis, "normals") else None
-        flat = None if normals is None else normals.reshape(len(x), -1)
-        return cls(x.reshape(len(x), -1), weights[mine].ravel(), comm, normals=flat)
+            x, w, normals = cells.basis_points(basis, *((comm.rank, comm.size) if split else (0, 1)))
+        return cls(x, w, comm, normals=normals)
 
     @classmethod
     def periodic(cls, bounds: Bounds, n: int | Sequence[int], comm: MPI.Comm | None = None) -> Quadrature:
@@ -327,23 +295,3 @@ class Quadrature:
         with collective_errors(comm):
             x, w = grids.gauss(bounds, cells, order, comm.rank, comm.size)
         return cls(x, w, comm)
-
-
-# -- points --------------------------------------------------------------------------------------------------
-def _distributed(mesh: Mesh | skfem.Mesh, comm: MPI.Comm | None) -> Mesh:
-    check.instance((Mesh, skfem.Mesh), "a Mesh (read_mesh) or a scikit-fem mesh")("mesh", mesh)
-    if isinstance(mesh, Mesh):
-        if comm is not None and comm.size != mesh.comm.size:
-            what = f"a mesh split over {mesh.comm.size} ranks, a communicator of {comm.size}"
-            raise ParameterError(what, "leave comm out: the mesh has its own")
-        return mesh
-    return Mesh.from_skfem(mesh, comm)
-
-
-def _subdomain(mesh: Mesh, name: str | None) -> Any:
-    if name is None:
-        return slice(None)
-    if name not in mesh.subdomains:
-        known = ", ".join(mesh.subdomains) or "none"
-        raise ParameterError(f"the mesh has no subdomain {name!r}", f"use one it has: {known}")
-    return slice(None) if mesh.local is None else np.asarray(mesh.local.subdomains[name])

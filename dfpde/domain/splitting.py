@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ParameterError
-from .cells import Ids
+
+Ids = NDArray[np.int64]
 
 
 def blocks(count: int, parts: int, weights: NDArray[np.float64] | None = None) -> Ids:

@@ -19,7 +19,8 @@ from ..parallel.collective import collective_errors
 from ..parallel.threads import one_thread
 from ..regularization import Regularization, StageContext, Velocity
 from ..representation import represent
-from .run import Adapt, evolve
+from .march import Adapt
+from .run import evolve
 from .state import State
 
 Array = NDArray[Any]

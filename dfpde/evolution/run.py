@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -14,23 +12,19 @@ import numpy as np
 from .. import validation as check
 from ..ansatz.base import Ansatz
 from ..errors import DfpdeWarning, ParameterError
-from ..leastsquares import Solver, block_metric, default_solver
+from ..leastsquares import Solver, default_solver
 from ..model import Model
-from ..parallel.collective import collective_errors, shared
 from ..parallel.replicated import same_on_all_ranks
-from ..parallel.threads import one_thread
 from ..regularization import AutoInertia, Regularization
-from .advance import advance, close, first_step, recall, step_to
+from .advance import close
 from .control import PI, Controller
-from .events import Event, Watch
-from .explicit import DormandPrince, Integrator, Step, stage_time, with_tolerance
+from .events import Event
+from .explicit import DormandPrince, Integrator, with_tolerance
 from .guard import Guard
+from .march import Adapt, March, measured, states
 from .resolution import Policy, ResolutionGuard
 from .setting import Run
-from .start import look
 from .state import State
-
-Adapt = Callable[[Model, State], "tuple[Model, State] | None"]
 
 #: What `evolve` takes.
 _ARGUMENTS = {
@@ -146,12 +140,12 @@ def evolve(
     resumed = getattr(adapt, "problem", None)
     if resumed is not None and state.measure_carry:
         problem = resumed(problem, state)
-    measured, state = _measured(problem, state, regularization)
-    run = Run(measured.for_run(), regularization, controller, integrator, solver, state.t)
+    in_metric, state = measured(problem, state, regularization)
+    run = Run(in_metric.for_run(), regularization, controller, integrator, solver, state.t)
     guard = Guard(problem.comm, state, float(until), max_steps, max_seconds)
     everything, resolution = every_step or len(times) == 0, ResolutionGuard(on_unresolved)
-    march = _March(problem, run, stops, everything, tuple(events), adapt, guard, resolution)
-    return _states(march, state, rescue)
+    march = March(problem, run, stops, everything, tuple(events), adapt, guard, resolution)
+    return states(march, state, rescue)
 
 
 def chosen(
@@ -194,102 +188,3 @@ def _scheme(integrator: Integrator, controller: Controller) -> Integrator:
             "an embedded scheme (Heun, BogackiShampine, DormandPrince, SDIRK4, RadauIIA, ROS2) or Fixed(dt)",
         )
     return with_tolerance(integrator, getattr(controller, "rtol", 0.0), getattr(controller, "atol", 0.0))
-
-
-def _measured(problem: Model, state: State, rule: Regularization) -> tuple[Model, State]:
-    """The problem in the metric of the run, and the state that knows it; collective."""
-    if problem.scale is not None or not rule.chooses_metric:
-        return problem, state
-    if state.scale is None or state.scale.size != problem.ansatz.size:
-        blocks = [part for part, _ in problem.ansatz.slices().values()]
-        state = state.with_(scale=block_metric(problem.tangent(state.theta).column_norms(), blocks))
-    return problem.with_ansatz(problem.ansatz, state.scale), state
-
-
-@dataclass(frozen=True, eq=False)
-class _March:
-    """A run and what happens along it."""
-
-    problem: Model
-    run: Run
-    stops: list[float]
-    everything: bool
-    events: tuple[Event, ...]
-    adapt: Adapt | None
-    guard: Guard
-    resolution: ResolutionGuard
-
-    def adapted(self, state: State) -> tuple[_March, State]:
-        """The march of what `adapt` returns, and the state to go on from."""
-        with collective_errors(self.problem.comm):
-            changed = self.adapt(self.problem, state) if self.adapt is not None else None
-        if changed is None or (changed[0] is self.problem and changed[1] is state):
-            return self, state
-        problem, state = changed
-        measured, state = _measured(problem, state, self.run.regularization)
-        march = replace(self, problem=problem, run=replace(self.run, problem=measured.for_run()))
-        return march, state.with_(at_end=False, solver_carry=())
-
-
-def _states(march: _March, state: State, rescue: Callable[[State], None] | None) -> Iterator[State]:
-    try:
-        if not march.stops:
-            return
-        run, until = march.run, march.stops[-1]
-        look(march.problem, state)
-        recall(run.solver, state)
-        if state.dt is None or not run.controller.adaptive:
-            first = run.controller.first
-            state = state.with_(dt=first_step(run, state, until) if first is None else first)
-        watched = Watch(march.events, run.problem.comm)
-        watched.arm(state, partial(step_to, run, state), _short(state, until))
-        for stop in march.stops:
-            while state.t < stop:
-                before, (state, step) = state, advance(run, state, stop)
-                happened, state = watched.happened(before, state, partial(step_to, run, before))
-                march.guard.check(run, state)
-                state = march.resolution.after(run.problem, state, None if happened else step.tangent)
-                step = replace(step, tangent=None)  # J is large
-                if state.t == stop:
-                    state = state.with_(at_end=False)  # f may jump here
-                if happened:
-                    acted = watched.act(happened, state)
-                    if acted is None:
-                        yield state
-                        return
-                    state = acted
-                else:
-                    march, state = march.adapted(state)
-                    run = march.run
-                if happened and state.t < until:
-                    watched.arm(state, partial(step_to, run, state), _short(state, until), happened)
-                state = watched.kept(state)
-                if happened or march.everything or state.t == stop:
-                    yield state
-                    state = _as_the_equation_is_now(run, state, step)
-                if happened and state.t < until:  # the loop body may have changed f
-                    watched.arm(state, partial(step_to, run, state), _short(state, until), happened)
-    except Exception as error:
-        if rescue is not None and shared(march.problem.comm, error):
-            with collective_errors(march.problem.comm):
-                rescue(state)
-        raise
-
-
-def _short(state: State, until: float) -> float:
-    """A time that is short beside a step."""
-    return min(state.dt or until - state.t, until - state.t)
-
-
-@one_thread()
-def _as_the_equation_is_now(run: Run, state: State, step: Step) -> State:
-    """The state without its kept velocity if the loop body changed f."""
-    if not (state.at_end and step.field is not None and step.rhs is not None):
-        return state
-    if not np.array_equal(step.field.theta, state.theta):
-        return state
-    t, dt = state.t, state.statistics.dt
-    now = run.problem.weigh(run.problem.time_derivative(stage_time(t - dt, dt, 1.0), step.field))
-    same = int(np.array_equal(now, step.rhs[: now.size]))
-    comm = run.problem.comm
-    return state if (comm.allreduce(same) if comm.size > 1 else same) == comm.size else state.with_(at_end=False)

@@ -13,7 +13,8 @@ from scipy.spatial import cKDTree
 
 from .. import validation as check
 from ..domain import file as mesh_file
-from ..domain.mesh import cell_type_of, read_mesh
+from ..domain.mesh import read_mesh
+from ..domain.skfem_mesh import cell_type_of
 from ..errors import NonFiniteError, ParameterError
 from ..parallel.collective import collective_errors
 from .skfem_adapter import Space

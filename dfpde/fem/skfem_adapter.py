@@ -16,9 +16,10 @@ from skfem.generic_utils import OrientedBoundary
 from .. import validation as check
 from ..domain.cells import rule
 from ..domain.decomposition import shared_numbers
-from ..domain.mesh import Mesh, cell_type_of
+from ..domain.mesh import Mesh
 from ..domain.quadrature import Quadrature
 from ..domain.raw import MESH_TYPES
+from ..domain.skfem_mesh import cell_type_of
 from ..errors import MeshError, ParameterError, ShapeError
 from ..parallel.collective import collective_errors
 from ..representation import represent

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from skfem.io.meshio import HEX_MAPPING
 
 from ..domain import cells, raw
-from ..domain.mesh import Mesh, cell_type_of
+from ..domain.mesh import Mesh
+from ..domain.skfem_mesh import cell_type_of
 from ..errors import ParameterError, ShapeError
 from ..parallel.collective import collective_errors
 

@@ -2,8 +2,9 @@
 
 from ..domain.draws import Draws, independent, sobol
 from .moving import Moving, SamplingWarning, fisher, in_turn, relative
-from .proposals import Blend, Cloud, Components, FittedGaussian, FittedStudent, Proposal, Uniform, Written
+from .proposals import Blend, Cloud, Proposal, Uniform, Written
 from .quality import Sampling, sampling, unseen_defect
+from .shaped import Components, FittedGaussian, FittedStudent
 from .walkers import Walkers
 
 __all__ = [

@@ -26,7 +26,7 @@ from ..calculus import Field
 from ..domain.draws import Draws, Source, sobol
 from ..domain.quadrature import Quadrature
 from ..errors import DfpdeWarning, ParameterError
-from ..evolution.run import Adapt
+from ..evolution.march import Adapt
 from ..evolution.state import State
 from ..model import Model
 from ..parallel.collective import collective_errors

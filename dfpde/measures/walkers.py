@@ -19,8 +19,8 @@ from scipy.special import ndtri
 from .. import validation as check
 from ..calculus import Field
 from ..domain.draws import independent
-from ..domain.mesh import blocks
 from ..domain.quadrature import Quadrature
+from ..domain.splitting import blocks
 from ..errors import ParameterError, QuadratureError, ShapeError
 from ..evolution.state import State
 from ..model import Model

@@ -18,6 +18,8 @@ from ..parallel.collective import collective_errors
 from . import contents
 from .describe import changes
 
+HEARTBEAT = 10.0  # seconds between updates of the manifest
+
 
 class Record:
     """Rank 0's file ``manifest.json``; collective where it says so.
@@ -40,7 +42,7 @@ class Record:
         self._earlier: dict[str, Any] = comm.bcast(earlier, root=0) or {}
         self.directory = directory
         self.manifest = RunManifest(directory / contents.MANIFEST, comm, self._earlier, **parameters)
-        self._begun, self._first = time.perf_counter(), state
+        self._first, self._beat_at = state, -math.inf
         self._seconds = {"stepping": 0.0, "saving": 0.0, "loop body": 0.0}
         self.manifest.touch(resumed_from=None if state is None else _place(state))
 
@@ -85,7 +87,11 @@ class Record:
         self._seconds[on] += seconds
 
     def beat(self, state: State) -> None:
-        """Say how far the run is; without communication."""
+        """Say how far the run is, every HEARTBEAT seconds; without communication."""
+        now = time.perf_counter()
+        if now - self._beat_at < HEARTBEAT:
+            return
+        self._beat_at = now
         self.manifest.touch(heartbeat=_place(state) | {"time": _now()}, timing=self._timing(state))
 
     def finish(self, until: float, state: State) -> None:

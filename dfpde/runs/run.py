@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -31,8 +30,6 @@ from .store import Store
 from .watch import StepWatch
 
 log = logging.getLogger(__name__)
-
-HEARTBEAT = 10.0  # seconds between updates of the manifest
 
 
 class Run:
@@ -134,7 +131,6 @@ class Run:
         self._due = Due(self.comm, self._signals, every_steps, every_seconds, max_seconds)
         self._lock: DirectoryLock | None = None
         self._saved: State | None = None  # the newest state on disk
-        self._beat_at = 0.0
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory)!r}, {'not begun' if self.state is None else self.state!r})"
@@ -277,9 +273,7 @@ class Run:
         due, request = self._due.agree(state)
         if output or due or request:
             self._save(state, output)
-        if self.comm.rank == 0 and time.monotonic() - self._beat_at > HEARTBEAT:
-            self._beat_at = time.monotonic()
-            self.record.beat(state)
+        self.record.beat(state)
         self._stop_if(request, state)
 
     def _stop_if(self, request: int, state: State) -> None:

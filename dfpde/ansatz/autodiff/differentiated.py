@@ -27,9 +27,15 @@ class Transforms(Protocol):
 
     pad: bool  # True when every new number of points costs a compilation
 
-    def array(self, values: Array) -> Any: ...
-    def numpy(self, values: Any) -> Array: ...
-    def compiled(self, function: Function) -> Function: ...
+    def array(self, values: Array) -> Any:
+        """An array of the library."""
+
+    def numpy(self, values: Any) -> Array:
+        """And back."""
+
+    def compiled(self, function: Function) -> Function:
+        """The same function, compiled where the library compiles."""
+
     def over_points(self, function: Function, shared: int) -> Function:
         """Map over the last axis of the last argument (`shared` others come before it); points last in the result."""
 
