@@ -34,7 +34,7 @@ import existing_fe_model as model
 import kdv as solitons
 import kuramoto_sivashinsky as chaos
 import skfem
-from common import Spectral as reference
+from spectral import Spectral as reference
 
 COMM = MPI.COMM_SELF
 Array = np.ndarray

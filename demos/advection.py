@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from common import Run, arguments, chosen, compare, equispaced, errors, figure, output_times, report
+from common import Run, arguments, chosen, compare, equispaced, errors, figure, output_times, report, with_bound
 from mpi4py import MPI
 from scipy.linalg import expm
 
@@ -99,14 +99,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             rate = 0.25 if name == "1D" else 0.0  # ℓ = ½ max div b, as ⟨−b·∇e, e⟩ = ½ ∫ (div b) e²
             first = problem.quadrature.norm(problem.field(start).value - exact(0.0, problem.points))
             bound = df.diagnostics.ErrorBound(problem, start, first, rate)
-            states, bounds = [start], [first]
-            for state in df.evolve(
-                problem, start, until=times[-1], times=times[1:], every_step=True, **chosen(options)
-            ):
-                bound = bound.after(state)
-                if state.t in times:
-                    states.append(state)
-                    bounds.append(bound.bound)
+            steps = df.evolve(problem, start, until=times[-1], times=times[1:], every_step=True, **chosen(options))
+            states, bounds = with_bound(bound, start, first, steps, times)
             runs[name] = compare(problem, states, exact, time.perf_counter() - begin, bounds)
             full = report(f"advection, {name}", runs[name], comm)
             result |= {f"{key}_{name}": full[key] for key in KEYS}

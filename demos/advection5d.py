@@ -8,14 +8,13 @@ which every mixture follows: what is left is the error of the fit and that of th
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments
+from common import options_of, over_seeds, say
 from mpi4py import MPI
 
 import dfpde as df
@@ -87,14 +86,13 @@ def run(options: argparse.Namespace, seed: int, comm: MPI.Comm) -> dict[str, flo
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run and print: means over the seeds, and standard deviations with several."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = options_of(__doc__)
     parser.add_argument("--seeds", type=int, default=1, help="runs, with seeds 0, 1, ...")
     parser.add_argument("--points", type=int)
     parser.add_argument("--components", type=int)
     parser.add_argument("--iterations", type=int)
     parser.add_argument("--until", type=float)
-    mine, rest = parser.parse_known_args(argv)
-    options = argparse.Namespace(**vars(arguments(rest, __doc__)) | vars(mine))
+    options = parser.parse_known_args(argv)[0]
     quick = {"points": 1024, "components": 8, "iterations": 30, "until": 0.2}
     long = {"points": 8192, "components": 50, "iterations": 150, "until": 1.8}
     for name, value in (quick if options.quick else long).items():
@@ -103,13 +101,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     comm = MPI.COMM_WORLD
     with df.parallel.run(comm):
         runs = [run(options, seed, comm) for seed in range(options.seeds)]
-        result: dict[str, Any] = {name: float(np.mean([one[name] for one in runs])) for name in runs[0]}
-        if len(runs) > 1:
-            result["spread"] = {name: float(np.std([one[name] for one in runs], ddof=1)) for name in runs[0]}
-        result |= {"parameters": 7 * options.components, "t": options.until, "d": DIM, "seeds": len(runs)}
-        if comm.rank == 0:
-            print(f"advection5d: {json.dumps(result)}", flush=True)
-    return result
+        result = over_seeds(runs) | {"parameters": 7 * options.components, "t": options.until, "d": DIM}
+        return say("advection5d", result, comm)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,12 @@ Hard: u = x + x (1 − x) v holds the walls for every θ.  Weak: rows of the lea
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments
+from common import arguments, say
 from mpi4py import MPI
 
 import dfpde as df
@@ -53,9 +52,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             error = interval.norm(problem.field(end) - u) / interval.norm(u)
             at_walls = walls.norm(problem.field(end, walls.x) - walls.x[0])
             result[name] = {"error": error, "at_walls": at_walls, "misfit": start.relative_misfit, "steps": end.step}
-        if comm.rank == 0:
-            print("boundary:", json.dumps(result), flush=True)
-    return result
+        return say("boundary", result, comm)
 
 
 if __name__ == "__main__":

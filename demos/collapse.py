@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from common import Run, arguments, chosen, compare, figure, output_times, report
+from common import Run, arguments, chosen, compare, figure, output_times, report, with_bound
 from mpi4py import MPI
 
 import dfpde as df
@@ -113,12 +113,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
                 begin = time.perf_counter()
                 first = problem.quadrature.norm(problem.field(start).value - exact(0.0, problem.points))
                 bound = df.diagnostics.ErrorBound(problem, start, first, rate)
-                states, bounds = [start], [first]
-                for state in df.evolve(problem, start, until=times[-1], times=times[1:], every_step=True, **how):
-                    bound = bound.after(state)
-                    if state.t in times:
-                        states.append(state)
-                        bounds.append(bound.bound)
+                steps = df.evolve(problem, start, until=times[-1], times=times[1:], every_step=True, **how)
+                states, bounds = with_bound(bound, start, first, steps, times)
                 runs[name][way] = compare(problem, states, exact, time.perf_counter() - begin, bounds)
                 full = report(f"collapse, {name}, {way}", runs[name][way], comm)
                 keys = ("error", "error_end", "bound_end", "bound_holds", "steps", "rejected")

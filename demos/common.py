@@ -1,4 +1,4 @@
-"""What the gallery shares: command line, errors of a run against a reference, pictures, spectral reference solutions.
+"""What the gallery shares: command line, errors of a run against a reference, pictures.
 
 No reference here or in a demo is computed by dfpde: closed forms, characteristics, Fourier methods in plain NumPy,
 finite elements in plain scikit-fem.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ OUT = Path(__file__).resolve().parent.parent / "out"
 ROUNDING = 1e-12
 
 
-def arguments(argv: Sequence[str] | None, doc: str) -> argparse.Namespace:
-    """Options of a demo; those unknown here (-dfpde_ksp_monitor, -log_view) are PETSc's."""
+def options_of(doc: str) -> argparse.ArgumentParser:
+    """Parser of the options that most demos have."""
     parser = argparse.ArgumentParser(description=doc.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="seconds: a shorter time, fewer parameters")
     parser.add_argument("--rtol", type=float, default=1e-4, help="tolerance of a step in the field norm (1e-4)")
@@ -35,18 +35,20 @@ def arguments(argv: Sequence[str] | None, doc: str) -> argparse.Namespace:
     parser.add_argument("--stages", action="store_true", help="Dirac–Frenkel stages where the demo takes field steps")
     parser.add_argument("--stop", type=int, metavar="N", help="stop after N output times")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the figures (out/)")
-    return parser.parse_known_args(argv)[0]
+    return parser
 
 
-def chosen(options: argparse.Namespace) -> dict[str, Any]:
-    """The regularization and the controller a demo's options ask for."""
-    return {"regularization": regularization(options), "controller": df.PI(rtol=options.rtol)}
+def arguments(argv: Sequence[str] | None, doc: str) -> argparse.Namespace:
+    """Options of a demo; those unknown here (-dfpde_ksp_monitor, -log_view) are PETSc's."""
+    return options_of(doc).parse_known_args(argv)[0]
 
 
-def scheme(options: argparse.Namespace, stepper: Any, **how: Any) -> df.Integrator:
-    """Field steps of a stepper; Dirac–Frenkel stages with --stages, and with an ε, which is theirs."""
-    stages = options.stages or options.eps is not None
-    return df.DormandPrince if stages else df.FieldStep(stepper, **how)
+def chosen(options: argparse.Namespace, stepper: Any = None, **field_step: Any) -> dict[str, Any]:
+    """The method a demo's options ask for; with a stepper field steps, unless --stages or --eps is given."""
+    how = {"regularization": regularization(options), "controller": df.PI(rtol=options.rtol)}
+    if stepper is None or options.stages or options.eps is not None:
+        return how
+    return how | {"integrator": df.FieldStep(stepper, **field_step)}
 
 
 def output_times(until: float, outputs: int, options: argparse.Namespace) -> Array:
@@ -133,11 +135,36 @@ def compare(
     return Run(list(states), np.array(errors), np.array(norms), seconds, None if bounds is None else np.array(bounds))
 
 
+def with_bound(
+    bound: df.diagnostics.ErrorBound, start: df.State, first: float, steps: Iterable[df.State], times: Array
+) -> tuple[list[df.State], list[float]]:
+    """States at the output times of a run that yields every step, and bounds of their errors, the first one known."""
+    states, bounds = [start], [first]
+    for state in steps:
+        bound = bound.after(state)
+        if state.t in times:
+            states.append(state)
+            bounds.append(bound.bound)
+    return states, bounds
+
+
+def over_seeds(runs: Sequence[dict[str, float]]) -> dict[str, Any]:
+    """Means of the figures of runs with several seeds, and their standard deviations where there is more than one."""
+    result: dict[str, Any] = {name: float(np.mean([one[name] for one in runs])) for name in runs[0]}
+    if len(runs) > 1:
+        result["spread"] = {name: float(np.std([one[name] for one in runs], ddof=1)) for name in runs[0]}
+    return result | {"seeds": len(runs)}
+
+
 def report(name: str, run: Run, comm: MPI.Comm, **more: Any) -> dict[str, Any]:
     """Print a run's figures on rank 0, and return them."""
-    result = run.figures() | more
+    return say(name, run.figures() | more, comm)
+
+
+def say(name: str, result: dict[str, Any], comm: MPI.Comm) -> dict[str, Any]:
+    """Print figures on rank 0, in one line, and return them."""
     if comm.rank == 0:
-        print(f"{name}: {json.dumps(result, default=float)}", flush=True)
+        print(f"{name}: {json.dumps(result, default=float, ensure_ascii=False)}", flush=True)
     return result
 
 
@@ -203,91 +230,3 @@ def errors(axis: Any, run: Run) -> None:
     axis.set_xlabel("t")
     axis.set_title("relative $L^2$ error" + ("" if run.bounds is None else ", its bound (dotted)"), fontsize=9)
     axis.grid(alpha=0.3)
-
-
-# -- reference: Fourier in space, ETDRK4 in time -------------------------------------------------------------
-class Spectral:
-    """u_t = L u + N(u) on a periodic interval: Fourier series in space, ETDRK4 in time, plain NumPy.
-
-    S. M. Cox, P. C. Matthews, J. Comput. Phys. 176 (2002); φ-functions by contour integrals: A.-K. Kassam,
-    L. N. Trefethen, SIAM J. Sci. Comput. 26 (2005).
-
-    Parameters
-    ----------
-    initial : callable
-        x (n,) -> (m, n), m components.
-    linear : callable
-        Wave numbers k (n/2 + 1,) -> symbols of L, (m, n/2 + 1).
-    nonlinear : callable
-        (u (m, n), k) -> transform of N(u), (m, n/2 + 1); use `fft` and `ifft` over the last axis.
-    bounds : (a, b)
-    n : int
-        Modes; products are dealiased by the 2/3 rule.
-    dt : float
-        Step size.
-    until : float
-        Final time; solutions are kept at `saves` equal intervals.
-    """
-
-    def __init__(
-        self,
-        initial: Callable[[Array], Array],
-        linear: Callable[[Array], Array],
-        nonlinear: Callable[[Array, Array], Array],
-        bounds: tuple[float, float],
-        n: int,
-        dt: float,
-        until: float,
-        saves: int = 20,
-    ) -> None:
-        self.a, self.period = bounds[0], bounds[1] - bounds[0]
-        x = self.a + self.period * np.arange(n) / n
-        self.k = 2 * np.pi / self.period * np.arange(n // 2 + 1)
-        self.keep = self.k < 2 / 3 * self.k[-1]
-        steps = max(1, int(np.ceil(until / saves / dt)))
-        scheme = _etdrk4(np.atleast_2d(linear(self.k)).astype(complex), until / saves / steps)
-        v = np.fft.rfft(np.atleast_2d(initial(x)))
-        self.times, self.saved = np.linspace(0.0, until, saves + 1), [v]
-
-        def f(v: Array) -> Array:
-            return np.where(self.keep, nonlinear(np.fft.irfft(v, n), self.k), 0)
-
-        for _ in range(saves):
-            for _ in range(steps):
-                v = scheme(v, f)
-            self.saved.append(v)
-
-    def __call__(self, t: float, x: Array) -> Array:
-        """The solution at a saved time t, at points x (1, N): (N,) or (m, N)."""
-        v = self.saved[int(np.argmin(abs(self.times - t)))]
-        if min(abs(self.times - t)) > 1e-9:
-            raise ValueError(f"no reference at t = {t}")
-        used = np.max(abs(v), axis=0) > 1e-14 * np.max(abs(v))  # only modes that matter
-        last = int(np.max(np.flatnonzero(used), initial=0)) + 1
-        phase = np.exp(1j * np.outer(self.k[:last], x[0] - self.a))
-        n = 2 * (len(self.k) - 1)
-        weights = np.where(np.arange(last) == 0, 1.0, 2.0) / n
-        u = (weights * v[:, :last] @ phase).real
-        return u if len(u) > 1 else u[0]
-
-
-def _etdrk4(symbols: Array, h: float) -> Callable[[Array, Callable[[Array], Array]], Array]:
-    """One step v -> v of ETDRK4 for v' = L v + f(v), L diagonal."""
-    nodes = np.exp(1j * np.pi * (np.arange(32) + 0.5) / 16)  # a whole circle, as symbols may be complex
-    z = h * symbols[..., None] + nodes
-    e, half = np.exp(h * symbols), np.exp(h * symbols / 2)
-    q = h * np.mean((np.exp(z / 2) - 1) / z, axis=-1)
-    f1 = h * np.mean((-4 - z + np.exp(z) * (4 - 3 * z + z**2)) / z**3, axis=-1)
-    f2 = h * np.mean((2 + z + np.exp(z) * (-2 + z)) / z**3, axis=-1)
-    f3 = h * np.mean((-4 - 3 * z - z**2 + np.exp(z) * (4 - z)) / z**3, axis=-1)
-
-    def step(v: Array, f: Callable[[Array], Array]) -> Array:
-        n1 = f(v)
-        a = half * v + q * n1
-        n2 = f(a)
-        b = half * v + q * n2
-        n3 = f(b)
-        c = half * a + q * (2 * n3 - n1)
-        return e * v + f1 * n1 + 2 * f2 * (n2 + n3) + f3 * f(c)
-
-    return step

@@ -11,13 +11,12 @@ the energy ledger of the inertial Dirac–Frenkel equation, for a gradient flow 
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments, figure
+from common import arguments, figure, say
 from mpi4py import MPI
 from scipy.linalg import expm
 
@@ -256,9 +255,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         result["damped_balance"] = max(np.ptp(total) / total[0] for *_, total in second.values())
         result["noise_z"] = max(np.abs((mean - exact) / error).max() for _, mean, error, exact in third.values())
         result["noise_standard_error"] = max((error / exact)[-1] for _, _, error, exact in third.values())
-        if comm.rank == 0:
-            print(f"computational_inertia: {json.dumps(result, default=float)}", flush=True)
-        return result
+        return say("computational_inertia", result, comm)
 
 
 if __name__ == "__main__":

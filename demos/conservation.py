@@ -9,13 +9,12 @@ method.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments, equispaced, figure
+from common import arguments, equispaced, figure, say
 from mpi4py import MPI
 
 import dfpde as df
@@ -96,9 +95,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
                     _, mass, energy, error = found["rows"]
                     result[label] = {"mass": mass.max(), "energy": energy.max(), "error": error[-1]}
         figure(options.out / "conservation.png", comm, lambda shown: draw(shown, runs), figsize=(11, 3.8))
-        if comm.rank == 0:
-            print(f"conservation: {json.dumps(result, default=float, ensure_ascii=False)}", flush=True)
-        return result
+        return say("conservation", result, comm)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,12 @@ scheme itself.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments
+from common import arguments, say
 from mpi4py import MPI
 
 import dfpde as df
@@ -49,9 +48,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             "misfit": start.relative_misfit,
             "steps": end.step,
         }
-        if comm.rank == 0:
-            print("event:", json.dumps(result), flush=True)
-    return result
+        return say("event", result, comm)
 
 
 if __name__ == "__main__":

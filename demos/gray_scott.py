@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import skfem
-from common import arguments, chosen, compare, errors, figure, report, scheme
+from common import arguments, chosen, compare, errors, figure, report
 from gray_scott_reference import DIFFUSION, FEED, KILL, RADIUS, SPOTS, initial
 from mpi4py import MPI
 from skfem.models import laplace, mass
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         linear = [name for name in ansatz.slices() if name.endswith("amplitudes")]
         start = df.fit(problem, initial, guess, linear=linear, max_iterations=20)
         stepper = fem.ImplicitExplicit(model)
-        how = chosen(options) | {"integrator": scheme(options, stepper, substeps=1), "controller": df.PI(rtol=rtol)}
+        how = chosen(options, stepper, substeps=1) | {"controller": df.PI(rtol=rtol)}
         states = [start, *df.evolve(problem, start, until=times[-1], times=times[1:], **how)]
         seconds = time.perf_counter() - begin
 

@@ -8,14 +8,13 @@ begins with the same packets; in 6-D norm and energy are watched.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments
+from common import options_of, say
 from mpi4py import MPI
 
 import dfpde as df
@@ -82,7 +81,8 @@ def run(dim: int, options: argparse.Namespace, comm: MPI.Comm) -> tuple[list[df.
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run in 2-D and 6-D, print one line."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = options_of(__doc__)
+    parser.set_defaults(rtol=1e-6)
     parser.add_argument("--packets", type=int, default=4)
     parser.add_argument("--center", type=float, default=1.0)
     parser.add_argument("--apart", type=float, default=0.3)
@@ -90,8 +90,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--until", type=float)
     parser.add_argument("--outputs", type=int, default=20)
     parser.add_argument("--dims", type=int, nargs="+", default=[2, 6])
-    mine, rest = parser.parse_known_args(argv)
-    options = argparse.Namespace(**vars(arguments(["--rtol", "1e-6", *rest], __doc__)) | vars(mine))
+    options = parser.parse_known_args(argv)[0]
     options.until = options.until or (0.5 if options.quick else 5.0)
     comm, results = MPI.COMM_WORLD, {}
     with df.parallel.run(comm):
@@ -109,8 +108,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
                     "autocorrelation_error": float(np.max(np.abs(np.subtract(ours, theirs)))),
                     "error": float(np.max(apart)),
                 }  # fmt: skip
-        if comm.rank == 0:
-            print(f"henon_heiles: {json.dumps(results | {'t': options.until})}", flush=True)
+        say("henon_heiles", results | {"t": options.until}, comm)
     return results
 
 

@@ -9,13 +9,12 @@ Data: the exact solution (Cole–Hopf, by Gauss–Hermite quadrature) for ν = 0
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments, equispaced, figure
+from common import arguments, equispaced, figure, say
 from mpi4py import MPI
 from scipy.optimize import least_squares
 
@@ -117,9 +116,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             "derivative_against_differences": float(np.abs(slopes - difference).max() / np.abs(difference).max()),
         }
         figure(options.out / "inverse.png", comm, lambda shown: draw(shown, sensors, data, values, path))
-        if comm.rank == 0:
-            print(f"inverse: {json.dumps(result)}", flush=True)
-        return result
+        return say("inverse", result, comm)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,12 @@ Math. Biol. 41 (1979) 835).  JAX differentiates the function in x and in its par
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments
+from common import arguments, say
 from mpi4py import MPI
 
 import dfpde as df
@@ -56,9 +55,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             "parameters": ansatz.size,
             "steps": end.step,
         }
-        if comm.rank == 0:
-            print("jax_function:", json.dumps(result), flush=True)
-    return result
+        return say("jax_function", result, comm)
 
 
 if __name__ == "__main__":

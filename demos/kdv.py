@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments, chosen, compare, figure, output_times, profiles, report, scheme
+from common import arguments, chosen, compare, figure, output_times, profiles, report
 from mpi4py import MPI
 
 import dfpde as df
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         start = df.fit(problem, lambda x: solitons(0.0, x), guess, linear="amplitudes", max_iterations=60)
 
         times = output_times(until, 20, options)
-        how = chosen(options) | {"integrator": scheme(options, stepper)}
+        how = chosen(options, stepper)
         states = [start, *df.evolve(problem, start, until=times[-1], times=times[1:], **how)]
         seconds = time.perf_counter() - begin
 

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import Spectral, arguments, chosen, compare, equispaced, figure, output_times, profiles, report, scheme
+from common import arguments, chosen, compare, equispaced, figure, output_times, profiles, report
 from mpi4py import MPI
+from spectral import Spectral
 
 import dfpde as df
 
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         start = df.fit(problem, initial, guess, linear="amplitudes", max_iterations=50)
 
         times = output_times(until, 20, options)
-        how = chosen(options) | {"integrator": scheme(options, stepper)}
+        how = chosen(options, stepper)
         states = [start, *df.evolve(problem, start, until=times[-1], times=times[1:], **how)]
         seconds = time.perf_counter() - begin
 

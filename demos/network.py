@@ -7,15 +7,15 @@ A tanh network with a periodic embedding: fit it to u₀, evolve it, compare wit
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import Spectral, arguments, figure
+from common import arguments, figure, say
 from mpi4py import MPI
+from spectral import Spectral
 
 import dfpde as df
 
@@ -73,9 +73,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             "steps": states[-1].step,
             "seconds": round(seconds, 1),
         }
-        if comm.rank == 0:
-            print("network:", json.dumps(result), flush=True)
-    return result
+        return say("network", result, comm)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,13 @@ Reference: Euler–Maruyama paths, mean and covariance with their standard error
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments
+from common import options_of, over_seeds, say
 from mpi4py import MPI
 
 import dfpde as df
@@ -97,7 +96,8 @@ def run(options: argparse.Namespace, seed: int, exact: list[Moments], comm: MPI.
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run and print: means over the seeds, and standard deviations with several."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = options_of(__doc__)
+    parser.set_defaults(rtol=1e-3)
     parser.add_argument("--d", type=int)
     parser.add_argument("--seeds", type=int, default=1, help="runs, with seeds 0, 1, ...")
     parser.add_argument("--points", type=int)
@@ -107,8 +107,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--until", type=float)
     parser.add_argument("--outputs", type=int)
     parser.add_argument("--verbose", action="store_true")
-    mine, rest = parser.parse_known_args(argv)
-    options = argparse.Namespace(**vars(arguments(["--rtol", "1e-3", *rest], __doc__)) | vars(mine))
+    options = parser.parse_known_args(argv)[0]
     quick = {"d": 2, "points": 500, "width": 6, "paths": 20_000, "until": 0.2, "outputs": 2}
     long = {"d": 5, "points": 4000, "width": 34, "paths": 1_000_000, "until": 8.0, "outputs": 32}
     for name, value in (quick if options.quick else long).items():
@@ -119,13 +118,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         times = np.linspace(0, options.until, options.outputs + 1)[1:]
         exact = paths(options.d, times, options.paths, 5e-3)
         runs = [run(options, seed, exact, comm) for seed in range(options.seeds)]
-        result: dict[str, Any] = {name: float(np.mean([one[name] for one in runs])) for name in runs[0]}
-        if len(runs) > 1:
-            result["spread"] = {name: float(np.std([one[name] for one in runs], ddof=1)) for name in runs[0]}
-        result |= {"d": options.d, "t": options.until, "seeds": len(runs), "paths": options.paths}
-        if comm.rank == 0:
-            print(f"particles: {json.dumps(result)}", flush=True)
-    return result
+        result = over_seeds(runs) | {"d": options.d, "t": options.until, "paths": options.paths}
+        return say("particles", result, comm)
 
 
 if __name__ == "__main__":

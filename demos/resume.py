@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from burgers import cole_hopf
-from common import arguments
+from common import arguments, say
 from mpi4py import MPI
 
 import dfpde as df
@@ -45,9 +44,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             "same_bits": bool(np.array_equal(resumed.theta, through.theta)),
             "steps": resumed.step,
         }
-        if comm.rank == 0:
-            print("resume:", json.dumps(result), flush=True)
-    return result
+        return say("resume", result, comm)
 
 
 if __name__ == "__main__":

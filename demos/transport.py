@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments, chosen, compare, figure, maps, output_times, report
+from common import arguments, chosen, compare, figure, maps, output_times, report, with_bound
 from mpi4py import MPI
 from scipy.interpolate import CubicSpline
 
@@ -82,12 +82,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
         times = output_times(until, 10, options)
         bound = df.diagnostics.ErrorBound(problem, start, start.misfit, LIPSCHITZ)
-        states, bounds = [start], [start.misfit]
-        for state in df.evolve(problem, start, until=times[-1], times=times[1:], every_step=True, **chosen(options)):
-            bound = bound.after(state)
-            if state.t in times:
-                states.append(state)
-                bounds.append(bound.bound)
+        steps = df.evolve(problem, start, until=times[-1], times=times[1:], every_step=True, **chosen(options))
+        states, bounds = with_bound(bound, start, start.misfit, steps, times)
         seconds = time.perf_counter() - begin
 
         feet = Feet(speed_x), Feet(speed_y)

@@ -13,7 +13,6 @@ full       2 full Gaussians, identical at the start, all integrals in closed for
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 import warnings
@@ -22,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from common import arguments
+from common import options_of, over_seeds, say
 from mpi4py import MPI
 from scipy.integrate import solve_ivp
 
@@ -128,7 +127,8 @@ def run(trap: Trap, case: str, options: argparse.Namespace, seed: int, comm: MPI
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the cases, print one line for each: means over the seeds, and standard deviations with several."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = options_of(__doc__)
+    parser.set_defaults(rtol=1e-3)
     parser.add_argument("--d", type=int, default=8)
     parser.add_argument("--case", choices=("identical", "split", "full"), action="append")
     parser.add_argument("--seeds", type=int, default=1, help="runs, with seeds 0, 1, ...")
@@ -138,9 +138,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--until", type=float, default=8.0)
     parser.add_argument("--outputs", type=int, default=32)
     parser.add_argument("--verbose", action="store_true")
-    mine, rest = parser.parse_known_args(argv)
-    options = arguments(["--rtol", "1e-3", *rest], __doc__)
-    options = argparse.Namespace(**vars(options) | vars(mine))
+    options = parser.parse_known_args(argv)[0]
     if options.quick:
         options.d, options.until, options.outputs, options.components = 4, 0.25, 2, 10
     options.points = options.points or (512 if options.quick else 2048)
@@ -149,12 +147,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         trap = Trap(options.d, options.until)
         for case in options.case or ("identical", "split", "full"):
             runs = [run(trap, case, options, seed, comm) for seed in range(1 if case == "full" else options.seeds)]
-            result: dict[str, Any] = {name: float(np.mean([one[name] for one in runs])) for name in runs[0]}
-            if len(runs) > 1:
-                result["spread"] = {name: float(np.std([one[name] for one in runs], ddof=1)) for name in runs[0]}
-            results[case] = result | {"d": trap.d, "t": trap.until, "seeds": len(runs)}
-            if comm.rank == 0:
-                print(f"trap, {case}: {json.dumps(results[case])}", flush=True)
+            results[case] = say(f"trap, {case}", over_seeds(runs) | {"d": trap.d, "t": trap.until}, comm)
     return results
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import arguments, chosen, compare, figure, maps, output_times, report
+from common import arguments, chosen, compare, figure, maps, output_times, report, with_bound
 from mpi4py import MPI
 from scipy.integrate import solve_ivp
 
@@ -68,12 +68,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
         times = output_times(until, 10, options)
         bound = df.diagnostics.ErrorBound(problem, start, start.misfit, rate=0.0)  # the flow keeps areas
-        states, bounds = [start], [start.misfit]
-        for state in df.evolve(problem, start, until=times[-1], times=times[1:], every_step=True, **chosen(options)):
-            bound = bound.after(state)
-            if state.t in times:
-                states.append(state)
-                bounds.append(bound.bound)
+        steps = df.evolve(problem, start, until=times[-1], times=times[1:], every_step=True, **chosen(options))
+        states, bounds = with_bound(bound, start, start.misfit, steps, times)
         seconds = time.perf_counter() - begin
 
         run = compare(problem, states, exact, seconds, bounds)

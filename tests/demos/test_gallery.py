@@ -84,9 +84,9 @@ def test_the_whole_gallery_on_two_ranks(demos, mpirun, tmp_path):
 
 def test_references_agree_with_known_solutions(demos):
     """The spectral solver against a travelling wave, split steps against the period of a harmonic oscillator."""
-    common, schroedinger = importlib.import_module("common"), importlib.import_module("schroedinger")
+    spectral, schroedinger = importlib.import_module("spectral"), importlib.import_module("schroedinger")
     soliton = importlib.import_module("kdv").solitons
-    wave = common.Spectral(
+    wave = spectral.Spectral(
         lambda x: soliton(-10.0, x[None]),  # long before they meet
         lambda k: 1j * k**3,
         lambda u, k: -3j * k * np.fft.rfft(u**2),
