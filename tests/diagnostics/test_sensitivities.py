@@ -7,9 +7,6 @@ from mpi4py import MPI
 import dfpde as df
 from dfpde.errors import ParameterError, ShapeError
 
-# few components on purpose
-pytestmark = pytest.mark.filterwarnings("ignore:.*does not follow:dfpde.errors.DfpdeWarning")
-
 PERIOD = 2 * np.pi
 COEFFICIENTS = np.array([0.05, 1.0])
 UNTIL, STEPS = 0.3, 6

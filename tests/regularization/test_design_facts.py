@@ -14,11 +14,9 @@ from dfpde.leastsquares import right_singular
 from dfpde.regularization.rule import StageContext
 from tests.small import Written, last, linear, modes, redundant, vector_problem
 
-# a large regularization, collapsed tangents and unstable steps are the subject
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*does not follow:dfpde.errors.DfpdeWarning"),
-    pytest.mark.filterwarnings("ignore:.*bound of stability:dfpde.errors.DfpdeWarning"),
-]
+# a tangent that does not reach f, or steps that blow up, are the subject of the tests so marked
+lost = pytest.mark.filterwarnings("ignore:.*does not follow:dfpde.errors.DfpdeWarning")
+unstable = pytest.mark.filterwarnings("ignore:.*bound of stability:dfpde.errors.DfpdeWarning")
 
 CONTEXT = StageContext(0.0, 0.1, 1)
 
@@ -150,6 +148,7 @@ def test_quasi_optimality_along_a_run():
         assert np.sqrt(square) <= np.sqrt(mass) * variation
 
 
+@lost
 @pytest.mark.parametrize("mass", [1e-1, 1e-3])
 def test_velocity_is_well_posed(mass):
     """|v(t)|² ≤ |v₀|² + (1/2μ) ∫‖f‖² through a singular tangent (implicit Euler for v keeps the bound)."""
@@ -192,6 +191,8 @@ def test_full_rank_distance_is_of_the_order_of_the_mass():
     assert np.log2(distance[1] / distance[2]) == pytest.approx(1, abs=0.15)
 
 
+@lost
+@unstable
 @pytest.mark.parametrize("beta", [0.0, 0.3, 0.6])
 def test_stability_limit_of_euler_on_decay(beta):
     """u_t = −λu, explicit Euler, ρ = 1: stable iff hλ < 2(1 + β)/(1 − β)."""
@@ -233,6 +234,7 @@ def test_growth_on_oscillations():
         assert rate == pytest.approx((h / 2 + mass) * omega**2, rel=0.06)
 
 
+@lost
 def test_energy_ledger_of_a_gradient_flow():
     """f = −∇E: μ/2|θ̇|² + E falls by exactly the dissipation ∫ ‖Jθ̇‖² + κ|θ̇|², to first order in h."""
     ansatz, mass, friction = collapsing(), 0.05, 0.02
@@ -293,6 +295,7 @@ def test_null_space_drift():
 
 
 @pytest.mark.mpi
+@lost
 def test_collapsed_tangent_is_passed_by_inertia_alone(comm):
     """C1: u = θ³φ, u_t = φ, θ(0) = −1 must pass θ = 0, where J = 0.  Tikhonov and truncated SVD stop there."""
     ansatz = Written(1, lambda th: [th[0] ** 3], lambda th: [[3 * th[0] ** 2]])
