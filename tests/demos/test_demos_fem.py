@@ -18,17 +18,17 @@ import thermomigration
 
 @pytest.mark.mpi
 def test_existing_fe_model(comm, shared_tmp_path):
-    """36 parameters follow scikit-fem's 6548 unknowns within 1 %."""
+    """36 parameters follow scikit-fem's 6548 unknowns within 0.5 %."""
     figures = existing_fe_model.main(["--quick", "--out", str(shared_tmp_path)], comm)
     assert figures["unknowns_full"] > 20 * figures["unknowns_reduced"]
-    assert figures["error_max"] < 0.01
+    assert figures["error_max"] < 0.005
     assert figures["mass_reduced"] == pytest.approx(figures["mass_full"], rel=0.01)
     same_on_all_ranks(comm, figures["theta"])
-    if comm.size > 1:
+    if comm.size > 1:  # θ itself differs: components that overlap share what they say, and fits stop within a tolerance
         alone = existing_fe_model.main(["--quick", "--out", str(shared_tmp_path)], MPI.COMM_SELF)
-        # θ itself is not unique: mirrored components are redundant, and the iterations of a fit amplify rounding
-        assert figures["error_max"] == pytest.approx(alone["error_max"], rel=0.05)
-        assert figures["mass_reduced"] == pytest.approx(alone["mass_reduced"], rel=1e-3)
+        assert np.linalg.norm(figures["values"] - alone["values"]) < 1e-4 * np.linalg.norm(alone["values"])
+        assert figures["mass_reduced"] == pytest.approx(alone["mass_reduced"], rel=1e-4)
+        assert figures["steps"] == alone["steps"]
 
 
 @pytest.mark.mpi
