@@ -26,9 +26,9 @@ class Activation(ABC):
     def derivatives(self, z: Array, order: int, c: Array) -> list[Array]:
         """σ, σ', ..., σ^(order) at z, each of the shape of z."""
 
-    def slopes(self, z: Array, order: int, c: Array) -> list[list[Array]]:
-        """For each coefficient c_i the derivatives 0..order with respect to z of ∂σ/∂c_i."""
-        return []
+    def with_slopes(self, z: Array, order: int, slopes: int, c: Array) -> tuple[list[Array], list[list[Array]]]:
+        """`derivatives` up to `order`, and for each c_i those of ∂σ/∂c_i with respect to z up to order `slopes`."""
+        return self.derivatives(z, order, c), []
 
     def initial(self) -> Array:
         """Coefficients to start from, shape (size,)."""
@@ -99,21 +99,40 @@ class Rational(Activation):
         return np.array([0.0218, 0.5, 1.5957, 1.1915, 0.0, math.sqrt(2.383)])
 
     def derivatives(self, z: Array, order: int, c: Array) -> list[Array]:
-        numerator = [_horner([math.perm(i, k) * c[i] for i in range(k, 4)], z) for k in range(min(order, 3) + 1)]
-        return _quotient(numerator, self._denominator(z, c), order)
+        return self._values(*self._parts(z, c), order, c)
 
-    def slopes(self, z: Array, order: int, c: Array) -> list[list[Array]]:
-        inverse = _quotient([np.ones(1)], self._denominator(z, c), order)
-        found = list(itertools.accumulate(range(3), lambda f, _: _times(z, f), initial=inverse))  # z^i/Q
-        ratio = [sum(c[i] * f[k] for i, f in enumerate(found)) for k in range(order + 1)]
-        both = [-2.0 * sum(math.comb(k, j) * ratio[j] * inverse[k - j] for j in range(k + 1)) for k in range(order + 1)]
-        by_c4 = [c[4] * f + c[5] * g for f, g in zip(both, _times(z, both), strict=True)]  # −2 (c₄ + c₅ z) σ/Q
-        return [*found, by_c4, _times(z, by_c4)]
+    def with_slopes(self, z: Array, order: int, slopes: int, c: Array) -> tuple[list[Array], list[list[Array]]]:
+        powers, rate = self._parts(z, c)
+        sigma = self._values(powers, rate, max(order, slopes), c)
+        inverse = _quotient([powers[0]], powers[0], rate, c[5], slopes)
+        found = [inverse]
+        for power in powers[1:]:
+            found.append(_times(z, found[-1], power))
+        higher = (-2.0 * ((c[4] + c[5] * z) * inverse[k] + k * c[5] * inverse[k - 1]) for k in range(1, slopes + 1))
+        rates = [rate, *higher]
+        by_c4 = [sum(math.comb(k, j) * rates[j] * sigma[k - j] for j in range(k + 1)) for k in range(slopes + 1)]
+        return sigma[: order + 1], [*found, by_c4, _times(z, by_c4, z * by_c4[0])]
 
-    def _denominator(self, z: Array, c: Array) -> tuple[Array, Array, Array]:
-        """Q = 1 + (c₄ + c₅ z)² and its derivatives."""
-        linear = c[4] + c[5] * z
-        return 1.0 + linear * linear, 2 * c[5] * linear, 2 * c[5] * c[5]
+    def _parts(self, z: Array, c: Array) -> tuple[Array, Array]:
+        """z^i/Q for i = 0..3, shape (4, *z.shape), and R = −2 (c₄ + c₅ z)/Q: all that divides by Q."""
+        powers, rate = np.empty((4, *z.shape)), c[5] * z
+        rate += c[4]
+        inverse = np.multiply(rate, rate, out=powers[0])
+        inverse += 1.0
+        np.divide(1.0, inverse, out=inverse)
+        for lower, power in itertools.pairwise(powers):
+            np.multiply(z, lower, out=power)
+        rate *= inverse
+        rate *= -2.0
+        return powers, rate
+
+    def _values(self, powers: Array, rate: Array, order: int, c: Array) -> list[Array]:
+        """σ and its derivatives: P^(k)/Q is a combination of z^i/Q."""
+        numerator = []
+        for k in range(min(order, 3) + 1):
+            weights = np.array([math.perm(i, k) * c[i] for i in range(k, 4)])
+            numerator.append((weights @ powers[: 4 - k].reshape(4 - k, -1)).reshape(rate.shape))
+        return _quotient(numerator, powers[0], rate, c[5], order)
 
 
 def _logistic(z: Array, order: int) -> list[Array]:
@@ -145,22 +164,25 @@ def _horner(q: Array | list[float], t: Array) -> Array:
     return value
 
 
-def _times(z: Array, f: list[Array]) -> list[Array]:
-    """Derivatives of z f(z) from those of f."""
-    return [z * f[0], *(z * f[k] + k * f[k - 1] for k in range(1, len(f)))]
+def _times(z: Array, f: list[Array], value: Array) -> list[Array]:
+    """Derivatives of z f(z) from those of f, its value given."""
+    return [value, *(z * f[k] + k * f[k - 1] for k in range(1, len(f)))]
 
 
-def _quotient(numerator: list[Array], denominator: tuple[Array, Array, Array], order: int) -> list[Array]:
-    """Derivatives of P/Q from those of P (zero where the list ends) and Q, Q quadratic: r Q = P by Leibniz."""
-    value, first, second = denominator
-    inverse = 1.0 / value
-    found = [numerator[0] * inverse]
+def _quotient(numerator: list[Array], inverse: Array, rate: Array, c5: float, order: int) -> list[Array]:
+    """Derivatives of P/Q from P^(k)/Q (zero where the list ends), 1/Q and R: Q = 1 + (c₄ + c₅ z)², Leibniz' rule.
+
+    (P/Q)^(k) = P^(k)/Q + k c₅ R (P/Q)^(k−1) − k (k−1) c₅²/Q (P/Q)^(k−2).
+    """
+    found = numerator[:1]
     for k in range(1, order + 1):
-        rest = -k * (first * found[k - 1])
-        if k > 1:
-            rest -= math.comb(k, 2) * second * found[k - 2]
+        value: Array = rate * found[k - 1]
+        value *= k * c5
         if k < len(numerator):
-            rest += numerator[k]
-        rest *= inverse
-        found.append(rest)
+            value += numerator[k]
+        if k > 1:
+            rest: Array = inverse * found[k - 2]
+            rest *= k * (k - 1) * c5**2
+            value -= rest
+        found.append(value)
     return found

@@ -62,7 +62,7 @@ class Network(Ansatz):
     @check.takes(
         dim=check.integer(1),
         widths=check.each(check.integer(1), "widths of at least one hidden layer", 1),
-        activation=check.optional(check.having("an activation: Tanh(), Sine(), ...", "slopes")),
+        activation=check.optional(check.having("an activation: Tanh(), Sine(), ...", "with_slopes")),
         embedding=check.optional(check.instance(PeriodicEmbedding, "a PeriodicEmbedding")),
         residual=check.truth,
         outputs=check.optional(check.integer(1)),
@@ -209,10 +209,11 @@ class Network(Ansatz):
             zero = z[alphas[0]]
             zero += part[f"biases{layer}"][:, None]
             c = part["coefficients"][layer] if self.activation.size else np.empty(0)
-            sigma = self.activation.derivatives(zero, max(order, slopes + 1) if record else order, c)
             if record:
-                learned = [compose(by_c, z, record) for by_c in self.activation.slopes(zero, slopes, c)]
-                tape.append(Layer(jet, compose(sigma[1:], z, record), learned))
+                sigma, by_c = self.activation.with_slopes(zero, max(order, slopes + 1), slopes, c)
+                tape.append(Layer(jet, compose(sigma[1:], z, record), [compose(each, z, record) for each in by_c]))
+            else:
+                sigma = self.activation.derivatives(zero, order, c)
             new = compose(sigma, z, alphas)
             jet = plus(new, jet) if self.residual and layer else new
         return jet, tape
