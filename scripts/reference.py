@@ -1,4 +1,4 @@
-"""Pages of the API reference, generated while the site is built (mkdocs hook): every public name, from its docstring.
+"""What mkdocs does beyond its plugins: pages of the API reference from docstrings, and no script of other hosts.
 
 A page docs/reference/NAME.md holds examples; after them comes, for each name of the namespace, what its docstring says.
 """
@@ -6,11 +6,14 @@ A page docs/reference/NAME.md holds examples; after them comes, for each name of
 from __future__ import annotations
 
 import importlib
+import re
 from typing import Any
 
 import dfpde
 
 MARK = "<!-- names -->"
+#: The script for search on pages read from the disk: where the plugin `offline` wants it from, and our copy.
+SHIM, OWN_SHIM = "https://unpkg.com/iframe-worker/shim", "assets/iframe-worker.js"
 #: A name that several pages have is described on the first of them.
 PAGES = ("dfpde", *(name for name in sorted(dfpde._NAMESPACES)), "errors", "case_files")
 
@@ -58,3 +61,28 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     if folder != "reference" or MARK not in markdown:
         return markdown
     return markdown.replace(MARK, section(name))
+
+
+def on_post_page(output: str, page: Any, config: Any) -> str:
+    """The finished page, with our copy of the script for search."""
+    return _from_here(output, "../" * page.file.dest_uri.count("/"))
+
+
+def on_post_template(output_content: str, template_name: str, config: Any) -> str:
+    """The same for 404.html."""
+    return _from_here(output_content, "") if template_name.endswith(".html") else output_content
+
+
+def _from_here(output: str, root: str) -> str:
+    """A page that loads nothing from other hosts.
+
+    Raises
+    ------
+    ValueError
+        It would: a warning would not stop the build.
+    """
+    output = output.replace(SHIM, root + OWN_SHIM)
+    foreign = re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="?(https?://[^" >]+)', output)
+    if foreign:
+        raise ValueError(f"a page loads {foreign[0]}: keep a copy in docs/assets")
+    return output

@@ -44,7 +44,7 @@ class RunManifest:
     """Versions, command line, revision, parameters, ranks, timings; on disk from the start, completed at the end.
 
     Use it as a context manager: its ``status`` is "running" until the block ends, then "done" or
-    "failed: <the error>".  A killed run leaves "running".
+    "failed: " and the error.  A killed run leaves "running".
 
     Parameters
     ----------

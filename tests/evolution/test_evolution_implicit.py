@@ -248,7 +248,7 @@ def test_conditions_need_explicit_steps():
 
 
 @pytest.mark.mpi
-@pytest.mark.filterwarnings("ignore:.*does not follow:dfpde.errors.DfpdeWarning")
+@pytest.mark.filterwarnings("ignore:.*does not follow:dfpde.errors.DfpdeWarning")  # J = 0 at the collapse
 def test_inertia_carries_implicit_stages_through_a_collapse(comm):
     """u = θ³φ, u_t = φ from θ = −1: implicit steps with inertia pass θ = 0 too."""
     ansatz = Written(1, lambda th: [th[0] ** 3], lambda th: [[3 * th[0] ** 2]])
