@@ -39,13 +39,10 @@ Array = NDArray[Any]
 
 #: Relative tolerance of fixed steps.
 DEFAULT = 1e-4
-
 #: Share of the tolerance that is left to the misfit of a projection.
 SHARE = 0.3
-
 #: A misfit above the tolerance is the ansatz's up to this multiple of that of the step before.
 ALLOWED = 2.0
-
 #: One that is larger is not, where a step of a quarter of the size has less than this share of its defect.
 BETTER = 0.9
 

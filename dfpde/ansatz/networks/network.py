@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +15,7 @@ from .activations import Activation, Tanh
 from .embedding import PeriodicEmbedding
 from .factors import Factor, Factored, Weights, Zero, plain
 from .layers import Layer, below, blocks, compose, inner, plus, pull_back
+from .parameters import layout, random_blocks
 
 ORDER = 4  # highest order of derivatives in space (activations give one more)
 # Points of a block.  Its arrays stay in the last-level cache.
@@ -83,7 +82,7 @@ class Network(Ansatz):
         self._check()
         features = dim if embedding is None else embedding.size
         self._sizes = (features, *self.widths, outputs or 1)
-        self._slices = self._layout()
+        self._slices = layout(self._sizes, self.activation, self.embedding)
         self.size = max(part.stop for part, _ in self._slices.values())
 
     def _check(self) -> None:
@@ -93,21 +92,6 @@ class Network(Ansatz):
             raise ParameterError(
                 f"embedding of {self.embedding.dim} axes in {self.dim} dimensions", "give one period for each axis"
             )
-
-    def _layout(self) -> dict[str, tuple[slice, tuple[int, ...]]]:
-        shapes: dict[str, tuple[int, ...]] = {}
-        if self.embedding is not None:
-            shapes["shifts"] = (len(self.embedding.waves),)
-        for layer, (fan_in, fan_out) in enumerate(zip(self._sizes[:-1], self._sizes[1:], strict=True)):
-            shapes[f"weights{layer}"] = (fan_out, fan_in)
-            shapes[f"biases{layer}"] = (fan_out,)
-        if self.activation.size:
-            shapes["coefficients"] = (self.depth, self.activation.size)
-        found, start = {}, 0
-        for name, shape in shapes.items():
-            found[name] = (slice(start, start + math.prod(shape)), shape)
-            start += math.prod(shape)
-        return found
 
     def slices(self) -> Mapping[str, tuple[slice, tuple[int, ...]]]:
         """Blocks of θ, see the class."""
@@ -123,19 +107,7 @@ class Network(Ansatz):
 
         A function of the seed alone: every rank that calls it gets the same network.
         """
-        rng = np.random.default_rng(seed)
-        blocks: dict[str, Any] = {}
-        for name, (_, shape) in self._slices.items():
-            if name.startswith("weights"):
-                blocks[name] = rng.normal(size=shape) / math.sqrt(shape[1])
-            elif name.startswith("biases"):
-                blocks[name] = rng.uniform(-1, 1, shape)
-            elif name == "coefficients":
-                blocks[name] = self.activation.initial()
-            elif self.embedding is not None:
-                blocks[name] = self.embedding.initial(rng)
-        blocks[f"biases{self.depth}"] = 0.0
-        return self.pack(**blocks)
+        return self.pack(**random_blocks(self._slices, self.activation, self.embedding, seed))
 
     def guess(self, x: Array, seed: int = 0) -> Array:
         """`initial`, its first layer in coordinates in which the points x have mean 0 and half-width 1 on each axis.
