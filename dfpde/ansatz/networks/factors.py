@@ -46,16 +46,14 @@ class Weights:
             return
         outer(rows.reshape(len(pairs[0][0]), len(pairs[0][1]), -1), pairs)
 
-    def kernel(self, scale: float) -> Array:
-        """J Jᵀ/scale² of these parameters, lower triangle: Σ (ẑᵀẑ) ∘ (hᵀh), B² (n + m) flops in the place of B² n m."""
-        total = np.zeros((self.pairs[0][0].shape[1],) * 2, order="F")
+    def add_kernel(self, scale: float, out: Array) -> None:
+        """out += J Jᵀ/scale², lower triangle: Σ (ẑᵀẑ) ∘ (hᵀh), B² (n + m) flops in the place of B² n m."""
         for z, h in self.pairs:
             for other, its in self.pairs:
                 if other is z:
-                    total += dsyrk(scale**-2.0, z.T, lower=1) * dsyrk(1.0, h.T, lower=1)
+                    out += dsyrk(scale**-2.0, z.T, lower=1) * dsyrk(1.0, h.T, lower=1)
                 else:
-                    total += (z.T @ other) * (h.T @ its) / scale**2
-        return total
+                    out += (z.T @ other) * (h.T @ its) / scale**2
 
     def at(self, points: slice, root: Array) -> Weights:
         """The same at some of the points, times root (few,)."""
@@ -243,7 +241,7 @@ class FactoredSample:
         (other,) = (factor for factor in self.factors if isinstance(factor, Plain))
         total: Array = dsyrk(1.0, (other.rows / scale[other.index][:, None]).T, lower=1)
         for factor in weights:
-            total += factor.kernel(scale[factor.part.start])
+            factor.add_kernel(scale[factor.part.start], total)
         return total
 
     def joined(self, others: Sequence[FactoredSample]) -> FactoredSample:
