@@ -2,7 +2,8 @@
 
     python benchmarks/scaling.py [--full]          (it starts mpirun itself)
 
-Cases: N = 10⁵, p = 500 on one and on two ranks (speed-up of the whole stage: tangent, right-hand side, solve); with
+Cases: N = 10⁵, p = 500 on one and on two ranks (speed-up of the whole stage: tangent, right-hand side, solve), beside
+the model of docs/least_squares.md, which is then extrapolated to 10⁴ ranks; with
 --full N = 10⁶, p = 1000 by chunks (peak memory, share of dgemm's rate in the Gram matrix) and p = 10 000,
 N = 20 000 with the Nyström preconditioner.  The default runs the last two at a tenth of the points.  A table, then
 one JSON object.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from typing import Any
@@ -25,6 +27,9 @@ from dfpde.ansatz.networks.embedding import PeriodicEmbedding
 from dfpde.ansatz.networks.network import Network
 from dfpde.leastsquares import LeastSquares, Nystrom
 from dfpde.parallel import environment
+
+#: A network as on clusters: seconds of a message, bytes a second.
+LATENCY, NETWORK = 2e-6, 1e10
 
 
 def mixture(count: int, n: int, comm: MPI.Comm, storage: int) -> tuple[df.Problem, np.ndarray]:
@@ -58,15 +63,55 @@ def speed(comm: MPI.Comm, full: bool) -> dict[str, Any]:
     eps = 1e-4 * float(problem.tangent(theta).column_norms().max())
     solver = df.KSP()
     v = stage(problem, theta, solver, eps, None).value
-    seconds = []
+    seconds, iterations = [], []
     for _ in range(9 if full else 5):
         theta = theta + 1e-4 * v
         comm.barrier()
         began = time.perf_counter()
-        v = 0.97 * v + stage(problem, theta, solver, eps, 0.97 * v).value
+        found = stage(problem, theta, solver, eps, 0.97 * v)
+        v = 0.97 * v + found.value
         comm.barrier()
         seconds.append(time.perf_counter() - began)
-    return {"seconds": float(np.median(seconds))}
+        iterations.append(found.iterations)
+    evaluation = medians({"system": lambda: problem.system(0.0, theta)}, 3)["system"]
+    _, sample, _ = solver.preconditioner.sampling.choose(problem.tangent(theta))
+    return {
+        "seconds": float(np.median(seconds)), "iterations": float(np.median(iterations)), "sample": sample,
+        "evaluation": evaluation, "p": problem.ansatz.size, "n": 100_000,
+    }  # fmt: skip
+
+
+def model(n: float, one: dict[str, Any], machine: dict[str, float], ranks: int) -> tuple[float, float, float]:
+    """Seconds of a stage: what is divided among the ranks, what rank 0 does alone, messages.
+
+    Evaluations as measured on one rank, flops at the rate of dgemm, bytes at that of a stream.  A sample of m rows and
+    k iterations: m p² + p³/3 flops; k + 2 sweeps over J, k + 2 solves with the factor.  A message of p + 5 numbers
+    costs `LATENCY` and its bytes at `NETWORK` in each of log₂ R rounds.
+    """
+    p, m, k = one["p"], one["sample"], one["iterations"]
+    flop, byte = 1e-9 / machine["dgemm_gflops"], 1e-9 / machine["stream_gbs"]
+    shared = one["evaluation"] * n / one["n"] + m * p**2 * flop + (k + 2) * 8 * n * p * byte
+    alone = p**3 / 3 * flop + (k + 2) * 8 * p**2 * byte if m >= p else m**2 * p * flop + (k + 2) * 32 * m * p * byte
+    rounds = 2 * (k + 2) * math.log2(ranks)
+    numbers = rounds * (LATENCY + 8 * (p + 5) / NETWORK) + math.log2(ranks) * 4 * p**2 / NETWORK
+    return shared / ranks, alone, numbers
+
+
+def compared(one: dict[str, Any], two: dict[str, Any]) -> dict[str, float]:
+    """The model beside what was measured, and what it says of many ranks."""
+    machine, line = rates(), {}
+    for ranks, found in ((1, one), (2, two)):
+        expected = sum(model(100_000, one, machine, ranks))
+        line[f"model_{ranks}"] = expected
+        print(f"  model, {ranks} rank(s): {expected:.3f} s, measured {found['seconds']:.3f}; {one['sample']:.0f} rows, "
+              f"{one['iterations']:.0f} iterations")  # fmt: skip
+    for ranks in (1, 100, 10_000):
+        parts = model(1e8, one, machine, ranks)
+        shared, alone, messages = (f"{1e3 * part:.1f}" for part in parts)
+        print(f"  model, N = 10⁸, {ranks:6d} ranks: {1e3 * sum(parts):.1f} ms: shared {shared}, rank 0 alone {alone}, "
+              f"messages {messages}")  # fmt: skip
+        line[f"model_1e8_{ranks}"] = sum(parts)
+    return line
 
 
 def points(comm: MPI.Comm, full: bool) -> dict[str, Any]:
@@ -140,13 +185,14 @@ def main() -> None:
     one, two = (float(np.median([pair[i]["seconds"] for pair in pairs])) for i in (0, 1))
     speedup = float(np.median([a["seconds"] / b["seconds"] for a, b in pairs]))
     print(f"N = 100 000, p = 501: one rank {one:.3f} s a stage, two ranks {two:.3f} s, speed-up {speedup:.2f}")
+    line: dict[str, Any] = {"speedup_2": speedup, **compared(*pairs[-1])}
     many = launch(1, "points", options.full)
     print(f"N = {many['n']:,}, p = {many['p']}: {many['seconds']:.1f} s a stage, {many['iterations']} iterations, "
           f"peak {many['peak_rss_gib']:.2f} GiB; Gram at {100 * many['gram_dgemm_share']:.0f} % of dgemm")  # fmt: skip
     wide = launch(1, "parameters", options.full)
     print(f"p = {wide['p']}, N = {wide['n']}: rank {wide['rank']}, iterations {wide['iterations']}, seconds "
           f"{wide['seconds'][0]:.1f} and {wide['seconds'][1]:.1f}, peak {wide['peak_rss_gib']:.2f} GiB")  # fmt: skip
-    line = {"speedup_2": speedup, "peak_rss_gib": many["peak_rss_gib"], "gram_dgemm_share": many["gram_dgemm_share"]}
+    line |= {"peak_rss_gib": many["peak_rss_gib"], "gram_dgemm_share": many["gram_dgemm_share"]}
     print(json.dumps({**line, "points": many, "parameters": wide, "speed": [one, two]}))
 
 
