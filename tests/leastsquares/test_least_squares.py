@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mpi4py import MPI
 
@@ -244,6 +244,8 @@ def test_solution_equals_lapack(comm, condition, eps):
 
 
 @settings(max_examples=40)
+@example(25, 25, 0, 1e-6, "plain", "dense", LSQR)
+@example(25, 25, 1, 1e-6, "low rank", "products", lambda: LSQR(preconditioner=DualCholesky()))
 @given(
     st.integers(0, 25),
     st.integers(1, 25),
@@ -254,7 +256,7 @@ def test_solution_equals_lapack(comm, condition, eps):
     st.sampled_from([LSQR, lambda: LSQR(preconditioner=GramCholesky()), lambda: LSQR(preconditioner=DualCholesky())]),
 )
 def test_random_shapes_against_the_oracle(n, p, seed, eps, kind, form, solver):
-    """N < p, p = 1, no rows at all, zero and duplicated columns, weights over eight orders; ε in units of ‖√W J D⁻¹‖.
+    """N < p, N = p, N > p, no rows, zero and duplicated columns, weights over eight orders; ε in units of ‖√W J D⁻¹‖.
 
     1e-10 ‖r‖ in the field, and ε times the same bound in the parameters.
     """
