@@ -1,9 +1,9 @@
 """The demos that take field steps beside the same demos by Dirac–Frenkel stages, both with default settings.
 
-    python benchmarks/side_by_side.py [DEMO ...] [--cap 60]
+    python benchmarks/side_by_side.py [DEMO ...] [--limit 300] [--cap 60]
 
-Each is one process, ended after so many CPU seconds; these count start and reference too.  Errors are those that the
-demo prints: over space-time, of black_box at the end.
+Each is one process, ended after --limit (field steps) and --cap (stages) CPU seconds, which count start and reference
+too.  Errors are those that the demo prints: over space-time, of black_box at the end.
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", default=NAMES, choices=NAMES, metavar="DEMO")
-    parser.add_argument("--cap", type=int, default=60, help="CPU seconds of a run at most (60)")
+    parser.add_argument("--limit", type=int, default=300, help="CPU seconds of a demo by field steps at most (300)")
+    parser.add_argument("--cap", type=int, default=60, help="CPU seconds of a demo by stages at most (60)")
     options = parser.parse_args()
     print("| demo | field steps: error, steps, CPU s | stages: error, steps, CPU s |\n|---|---|---|")
     for name in options.names:
-        found = [figures(name, more, options.cap) for more in ([], ["--stages"])]
+        found = [figures(name, [], options.limit), figures(name, ["--stages"], options.cap)]
         print(f"| `{name}` | {' | '.join(found)} |", flush=True)
 
 

@@ -116,7 +116,7 @@ def guess(v: df.GaussianMixture) -> np.ndarray:
 def main(argv: Sequence[str] | None = None, comm: MPI.Comm = MPI.COMM_WORLD) -> dict[str, Any]:
     """Both models side by side; returns the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="6 Gaussians, until t = 0.05")
+    parser.add_argument("--quick", action="store_true", help="6 Gaussians, until t = 0.025")
     parser.add_argument("--out", type=Path, default=ROOT / "out")
     options = parser.parse_known_args(argv)[0]  # what is left is PETSc's
     with df.parallel.run(comm):
@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None, comm: MPI.Comm = MPI.COMM_WORLD) -> 
 
 def job(options: argparse.Namespace, comm: MPI.Comm) -> dict[str, Any]:
     """The existing code on every rank, as it knows of one process only; the reduced model on all of them."""
-    n, until, outputs = (6, 0.05, 2) if options.quick else (10, 1.0, 8)
+    n, until, outputs = (6, 0.025, 1) if options.quick else (10, 1.0, 8)
     times = until * np.arange(1, outputs + 1) / outputs
     mesh = skfem.Mesh.load(MESH)
     flow = stokes(mesh)
