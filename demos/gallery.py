@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
     options, rest = parser.parse_known_args(argv)
-    rtol = rest[rest.index("--rtol") + 1] if "--rtol" in rest else "1e-4"
+    rtol = float(rest[rest.index("--rtol") + 1]) if "--rtol" in rest else 1e-4
     results = {name: importlib.import_module(name).main(rest) for name in options.only}
     if MPI.COMM_WORLD.rank == 0:
         titles = ("problem", "tolerance of a step", "relative L² error", "at the end", "its bound", "steps", "rejected",
@@ -57,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         print(f"\n| {' | '.join(titles)} |\n{'|---' * len(titles)}|")
         for name, result in results.items():
             for label, error, end, bound, steps, rejected in rows(name, result):
-                asked = "fixed steps" if label.endswith(("_inertia", "_tikhonov")) else rtol
+                fixed, asked = label.endswith(("_inertia", "_tikhonov")), f"{result.get('rtol', rtol):.0e}"
+                asked = "fixed steps" if fixed else asked.replace("e-0", "e-")
                 bounded = "" if bound is None else f"{bound:.1e}"
                 print(f"| {label} | {asked} | {error:.1e} | {end:.1e} | {bounded} | {steps} | {rejected} |"
                       f" {result['seconds']:.1f} |")  # fmt: skip

@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             errors(axes[3], run)
 
         figure(options.out / "gray_scott.png", comm, draw, figsize=(12, 3.2))
-        return report("gray_scott", run, comm)
+        return report("gray_scott", run, comm, rtol=rtol)
 
 
 if __name__ == "__main__":
