@@ -27,6 +27,9 @@ PARTS = [
     Fault("loop-interrupt", 1, 3, "dfpde mpirun", False),
     Fault("before", 0, 1, "mpirun", False),
     Fault("after", 1, 1, "mpirun", True),
+    Fault("condition-nan", 1, 3, "mpirun", False),
+    Fault("loop-kill", 0, 2, "dfpde mpirun", False),
+    Fault("other-theta", 1, 1, "mpirun -m mpi4py", False),
 ]
 
 
