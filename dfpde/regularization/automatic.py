@@ -55,10 +55,12 @@ class AutoInertia(Regularization):
     chooses_metric: ClassVar[bool] = True  # type: ignore[misc]  # of the class, while the protocol also allows instances
 
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
-        """See `Regularization`; carry = (defect of this solve, largest ‖√W J D⁻¹‖ and |τ| so far)."""
-        defect, size, longest = context.carry or (math.nan, 0.0, 0.0)
+        """See `Regularization`; carry = (defect of this solve, first ‖√W J D⁻¹‖ that is not 0, largest |τ| so far)."""
+        defect, first_size, longest = context.carry or (math.nan, 0.0, 0.0)
         f, tau = system.tangent.norm(system.rhs), abs(context.dt) / context.stages
-        size, longest = max(size, stiffness_norm(system)), max(longest, tau)
+        present, longest = stiffness_norm(system), max(longest, tau)
+        first_size = first_size or present
+        size = max(first_size, present)
         rho = self.rho ** (tau / longest)
         along = anchor
         if along is None:  # a first velocity, to measure the curvature along
@@ -68,11 +70,12 @@ class AutoInertia(Regularization):
         tolerated = defect + self.tolerance * f
         eps2 = self.safety * abs(context.dt) * curvature(system, along, context.dt) * tolerated
         found = anchored(system, anchor, max(FLOOR * size, math.sqrt(eps2)), rho, solver)
-        return replace(found, carry=(found.defect, size, longest))
+        return replace(found, carry=(found.defect, first_size, longest))
 
 
-#: Smallest ε relative to the largest ‖J‖ so far: where the normal equations of the preconditioner lose all digits, √u.
-#: Not to the present ‖J‖: where the whole tangent vanishes, inertia has to take over.
+#: Smallest ε relative to the larger one of the first ‖J‖ of the run and the present one: where the normal equations of
+#: the preconditioner lose all digits, √u.  Not to the present alone: where the whole tangent vanishes, inertia has to
+#: take over.  Not to the largest so far: a component that was narrow for one stage would stop all of θ for good.
 FLOOR = 2.0**-26
 
 

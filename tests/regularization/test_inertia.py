@@ -86,6 +86,24 @@ def test_auto_passes_where_the_whole_tangent_vanishes():
     assert state.theta[0] ** 3 == pytest.approx(1.0, abs=1e-4)
 
 
+def test_one_narrow_stage_does_not_raise_eps_for_good():
+    """Φ = θ³: a stage at θ = 1e6, where ‖J‖ is 1e12 times larger, has a larger ε; the next one at θ = 1 does not."""
+    ansatz = Written(1, lambda th: [th[0] ** 3], lambda th: [[3 * th[0] ** 2]])
+    problem = vector_problem(ansatz, lambda t, c: [1.0], 1)
+    rule, anchor, dt = df.AutoInertia(), np.array([1e-9]), 1e-12  # ε is its floor: h κ is negligible
+
+    def solve(theta, carry):
+        context = StageContext(0.0, dt, 6, carry=carry)
+        return rule.velocity(problem.system(0.0, np.array([theta])), anchor, df.Dense(), context)
+
+    usual = solve(1.0, ())
+    narrow = solve(1e6, usual.carry)
+    again = solve(1.0, narrow.carry)
+    assert narrow.eps > 1e11 * usual.eps and again.eps == pytest.approx(usual.eps)
+    vanishing = solve(0.0, again.carry)
+    assert vanishing.eps == pytest.approx(usual.eps) and vanishing.value == pytest.approx(0.97 * anchor)
+
+
 def test_norm_of_the_tangent_is_bounded_from_below():
     problem = vector_problem(
         Written(2, lambda th: th * [3.0, 0.2], lambda th: np.diag([3.0, 0.2])), lambda t, c: [1.0, 1.0], 2
