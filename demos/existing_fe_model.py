@@ -7,7 +7,7 @@ scikit-fem: M ċ = −K c, Crank–Nicolson, a sparse factorization, 6548 unknow
 followed by the parameters of 10 Gaussians and their mirror images behind walls and cylinder, 60 in all: dfpde calls
 `advance(c, dt)` and asks for nothing else of the code but M, for the norm.  The boundary conditions are in that step.
 
-    python demos/existing_fe_model.py [--quick]
+    python demos/existing_fe_model.py [--quick] [--rtol 1e-4]
     mpirun -n 2 python -m mpi4py demos/existing_fe_model.py
 """
 
@@ -117,6 +117,7 @@ def main(argv: Sequence[str] | None = None, comm: MPI.Comm = MPI.COMM_WORLD) -> 
     """Both models side by side; returns the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="6 Gaussians, until t = 0.025")
+    parser.add_argument("--rtol", type=float, default=RTOL, help=f"tolerance of a step ({RTOL:g})")
     parser.add_argument("--out", type=Path, default=ROOT / "out")
     options = parser.parse_known_args(argv)[0]  # what is left is PETSc's
     with df.parallel.run(comm):
@@ -155,7 +156,8 @@ def job(options: argparse.Namespace, comm: MPI.Comm) -> dict[str, Any]:
     integrator = df.FieldStep(df.integrators.BlackBox(step, order=2), substeps=1)
     total = space.vector(skfem.LinearForm(lambda v, w: v))
     rows, fields, seconds = [], [], 0.0
-    run = df.evolve(problem, start, until=until, times=times, controller=df.PI(rtol=RTOL), integrator=integrator)
+    how = {"controller": df.PI(rtol=options.rtol), "integrator": integrator}
+    run = df.evolve(problem, start, until=until, times=times, **how)
     begin = time.process_time()
     for state, solution in zip(run, solutions[1:], strict=True):
         seconds += time.process_time() - begin

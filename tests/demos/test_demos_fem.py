@@ -15,6 +15,8 @@ import chemotaxis
 import existing_fe_model
 import thermomigration
 
+from dfpde.evolution.field_step import SHARE
+
 
 @pytest.mark.mpi
 def test_existing_fe_model(comm, shared_tmp_path):
@@ -24,11 +26,12 @@ def test_existing_fe_model(comm, shared_tmp_path):
     assert figures["error_max"] < 0.005
     assert figures["mass_reduced"] == pytest.approx(figures["mass_full"], rel=0.01)
     same_on_all_ranks(comm, figures["theta"])
-    if comm.size > 1:  # θ itself differs: components that overlap share what they say, and fits stop within a tolerance
+    if comm.size > 1:
         alone = existing_fe_model.main(["--quick", "--out", str(shared_tmp_path)], MPI.COMM_SELF)
-        assert np.linalg.norm(figures["values"] - alone["values"]) < 1e-4 * np.linalg.norm(alone["values"])
-        assert figures["mass_reduced"] == pytest.approx(alone["mass_reduced"], rel=1e-4)
-        assert figures["steps"] == alone["steps"]
+        # θ itself differs: components that overlap share what they say. The field is as near as its projections end
+        near = SHARE * existing_fe_model.RTOL * max(figures["steps"], alone["steps"])
+        assert np.linalg.norm(figures["values"] - alone["values"]) < near * np.linalg.norm(alone["values"])
+        assert figures["mass_reduced"] == pytest.approx(alone["mass_reduced"], rel=near)
 
 
 @pytest.mark.mpi
