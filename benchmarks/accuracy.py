@@ -98,8 +98,8 @@ def reference(case: Case, times: np.ndarray, n: int = 1024, dt: float = 1e-3) ->
 
 
 def features(case: Case, width: int) -> df.Network:
-    """Three hidden layers on two frequencies with four shifts each."""
-    return df.Network(1, (width,) * 3, embedding=df.PeriodicEmbedding((case.period,), 2, 4))
+    """Three hidden layers on four frequencies with two shifts each."""
+    return df.Network(1, (width,) * 3, embedding=df.PeriodicEmbedding((case.period,), 4))
 
 
 def fitted(case: Case, width: int) -> tuple[df.Problem, df.State, float]:
@@ -113,7 +113,7 @@ def fitted(case: Case, width: int) -> tuple[df.Problem, df.State, float]:
     begin = time.process_time()
     solver = df.LSQR(rtol=1e-2)  # Levenberg–Marquardt corrects what a solve leaves
     guess = problem.ansatz.initial(0)
-    start = df.fit(problem, lambda x: case.start(x[0]), guess, max_iterations=FIT, rtol=1e-3, solver=solver)
+    start = df.fit(problem, lambda x: case.start(x[0]), guess, max_iterations=FIT, rtol=1e-4, solver=solver)
     return problem, start, time.process_time() - begin
 
 
