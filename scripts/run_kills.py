@@ -37,17 +37,28 @@ def start(directory: Path, ranks: int, pause: float, log: Path | None = None) ->
         return subprocess.Popen(command, env=ranks_environment(), stdout=said, stderr=said, start_new_session=True)
 
 
+def living() -> dict[int, tuple[int, int]]:
+    """Number of each process that lives -> (parent, session), from /proc: `pgrep` is not on every machine."""
+    found = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent, _, session, *_ = file.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        if state != "Z":
+            found[int(file.parent.name)] = int(parent), int(session)
+    return found
+
+
 def children(process: int) -> list[int]:
     """Ranks of a launcher: the leaves below it, as MPICH's has a proxy between."""
-    found = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True, check=False)
-    below = [int(line) for line in found.stdout.split()]
+    below = sorted(number for number, (parent, _) in living().items() if parent == process)
     return [rank for child in below for rank in children(child) or [child]]
 
 
 def session(process: subprocess.Popen[bytes]) -> list[int]:
     """Processes of its session that live (ranks have process groups of their own)."""
-    found = subprocess.run(["pgrep", "-s", str(process.pid)], capture_output=True, text=True, check=False)
-    return [int(line) for line in found.stdout.split()]
+    return [number for number, (_, of) in living().items() if of == process.pid]
 
 
 def interrupt(process: subprocess.Popen[bytes], ranks: int, kill: bool, rng: random.Random) -> str:

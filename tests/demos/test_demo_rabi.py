@@ -41,7 +41,7 @@ def test_it_writes_what_it_says(alone):
 
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_ranks_agree(alone, ranks, mpirun, tmp_path):
-    done = mpirun(ranks, [JOB, "--quick", "--out", tmp_path])
+    done = mpirun(ranks, [JOB, "--quick", "--out", tmp_path], timeout=300)  # seconds on an idle machine
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "rabi.json").read_text())["results"]
     np.testing.assert_allclose(results["theta"], alone[0]["theta"], atol=1e-9)

@@ -23,6 +23,7 @@ from mpi4py import MPI
 import dfpde as df
 from dfpde.errors import CheckpointError, ParameterError, RunError, Stopped
 from dfpde.runs import Run
+from scripts.run_kills import children
 
 SCRIPT = Path(job.__file__)
 LIKE = {"controller": df.PI(rtol=1e-5, dt_max=0.02)}
@@ -392,8 +393,7 @@ def test_two_ranks_one_of_them_signalled(tmp_path, whole_on_two_ranks, number):
     history, end = tmp_path / "run" / "history.csv", time.monotonic() + 120
     while not (history.exists() and history.read_text().count("\n") > 6) and time.monotonic() < end:
         time.sleep(0.02)
-    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
-    os.kill(int(children[-1]), number)
+    os.kill(children(process.pid)[-1], number)
     code = process.wait(60)
     assert code == 75 if number == signal.SIGTERM else code != 0
     assert on_two_ranks(tmp_path / "run").wait(120) == 0
