@@ -153,8 +153,9 @@ def with_conditions(problem: Model, state: State) -> Tangent:
 
 
 def due(step: int, interval: int) -> bool:
-    """Whether to look after this step: at powers of two up to the interval, then at its multiples."""
-    return step % interval == 0 or (step < interval and step & (step - 1) == 0)
+    """Whether to look after this step: the first one, and multiples of the interval; before, powers of two if cheap."""
+    cheap = interval <= RARELY // 2
+    return step == 1 or step % interval == 0 or (cheap and step < interval and step & (step - 1) == 0)
 
 
 def interval(problem: Model, dimension: float = math.nan) -> int:

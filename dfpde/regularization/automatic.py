@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import validation as check
+from ..errors import NonFiniteError
 from ..leastsquares import Solver
 from ..model import StageSystem
 from .rule import Regularization, StageContext, Velocity, anchored
@@ -69,6 +70,9 @@ class AutoInertia(Regularization):
         defect = self.tolerance * f if math.isnan(defect) else defect
         tolerated = defect + self.tolerance * f
         eps2 = self.safety * abs(context.dt) * curvature(system, along, context.dt) * tolerated
+        if not math.isfinite(eps2 + size):  # of a stage far off: the step is tried again, smaller
+            what = f"the automatic ε is not finite: ‖J‖ = {present:.1e}, ‖f‖ = {f:.1e}, defect {defect:.1e}"
+            raise NonFiniteError(what, "a smaller step, a larger tolerance, or a rule with a given ε")
         found = anchored(system, anchor, max(FLOOR * size, math.sqrt(eps2)), rho, solver)
         return replace(found, carry=(found.defect, first_size, longest))
 

@@ -104,6 +104,15 @@ def test_one_narrow_stage_does_not_raise_eps_for_good():
     assert vanishing.eps == pytest.approx(usual.eps) and vanishing.value == pytest.approx(0.97 * anchor)
 
 
+def test_an_infinite_eps_is_a_stage_that_failed():
+    """f = 1e200 at a stage: the norms overflow, and the step is tried again rather than solved with ε = ∞."""
+    ansatz = Written(1, lambda th: [th[0] ** 3], lambda th: [[3 * th[0] ** 2]])
+    problem = vector_problem(ansatz, lambda t, c: [1e200], 1)
+    with np.errstate(over="ignore"), pytest.raises(df.errors.NonFiniteError, match="ε is not finite"):
+        context = StageContext(0.0, 0.1, 6, carry=(np.inf, 1.0, 0.1))
+        df.AutoInertia().velocity(problem.system(0.0, np.ones(1)), np.ones(1), df.Dense(), context)
+
+
 def test_norm_of_the_tangent_is_bounded_from_below():
     problem = vector_problem(
         Written(2, lambda th: th * [3.0, 0.2], lambda th: np.diag([3.0, 0.2])), lambda t, c: [1.0, 1.0], 2
