@@ -37,7 +37,7 @@ from dfpde import (
     steppers,
 )
 from dfpde.errors import DfpdeError
-from dfpde.leastsquares import DualCholesky, GramCholesky, Nystrom, Sampled
+from dfpde.leastsquares import DualCholesky, GramCholesky, Nystrom, PivotedCholesky, Sampled
 
 if MPI.COMM_WORLD.size > 1:
     pytest.skip("arguments are checked on each rank: one process says it all", allow_module_level=True)
@@ -498,6 +498,7 @@ MORE_ROWS = [
     *([of("TorchFunction", df.TorchFunction, {"fn": lambda theta, x: theta[0] * x[0], "theta0": np.ones(1), "dim": 1},
           fn=FUNCTION, dim=COUNT, chunk=COUNT_OR_NONE)] if find_spec("torch") else []),
     *(of(cls.__name__, cls, {}, keep=(*without(LIMIT, INF, 1e400), None)) for cls in (GramCholesky, DualCholesky)),
+    of("PivotedCholesky", PivotedCholesky, {}, keep=(*without(LIMIT, INF, 1e400), None), max_rank=COUNT_OR_NONE),
     of("Nystrom", Nystrom, {}, rank=COUNT, max_rank=COUNT_OR_NONE, seed=(*WHOLE, -1)),
     of("Sampled", Sampled, {}),
     of("run", lambda comm: parallel.run(comm).__enter__(), {"comm": SELF}, comm=(None, *COMM)),

@@ -10,6 +10,7 @@ from .leverage import Leverage, leverage
 from .matrix_free import MatrixFreeRows, Products
 from .metric import block_metric
 from .nystrom import Nystrom
+from .pivoted import PivotedCholesky
 from .preconditioner import Preconditioner
 from .rows import DenseRows, MetricRows, Rows, SparseRows, real_rows, root_weights
 from .sampled import Sampled
@@ -27,6 +28,7 @@ __all__ = [
     "MatrixFreeRows",
     "MetricRows",
     "Nystrom",
+    "PivotedCholesky",
     "Preconditioner",
     "Products",
     "Rows",

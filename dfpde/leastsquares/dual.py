@@ -24,7 +24,7 @@ from .events import FACTOR, GRAM
 from .gram import shifted_cholesky
 from .preconditioner import NEVER, Preconditioner, refuse_unless
 from .rows import stride
-from .sample import Sample, join
+from .sample import Sample, divided, join
 from .system import LeastSquares
 
 Array = NDArray[Any]
@@ -61,35 +61,20 @@ class DualCholesky(Preconditioner):
         NonFiniteError
             NaN or infinity in the tangent (on all ranks; names columns).
         """
-        comm = system.comm
-        with collective_errors(comm):
-            samples, rhs = zip(*self._sample(system), strict=True)
-            local = join(samples), np.concatenate(rhs)
-        gathered = [local] if comm.size == 1 else comm.gather(local)
-        self._rhs, finite = system.rhs, True
-        with collective_errors(comm):
-            if gathered is not None:
-                self._sampled, self._right = (
-                    join([rows for rows, _ in gathered]),
-                    np.concatenate([y for _, y in gathered]),
-                )
+        found, finite = gathered(system, self.keep), True
+        self._rhs = system.rhs
+        with collective_errors(system.comm):
+            if found is not None:
+                self._sampled, self._right = found
                 self._kernel(system.scale)
                 finite = math.isfinite(float(np.trace(self._gram)))
         refuse_unless(finite, system.tangent)
         return self.shift(system)
 
-    def _sample(self, system: LeastSquares) -> Iterator[tuple[Sample, Array]]:
-        """This rank's rows of each block, and the right-hand side there."""
-        start = 0
-        for block in system.tangent.blocks:
-            rhs = system.rhs[start : start + block.rows]
-            yield block.sample(stride(block.rows, self.keep, block.line), rhs)
-            start += block.rows
-
     def _kernel(self, scale: Array | None) -> None:
         self._scale = scale
         with GRAM:
-            self._gram = self._sampled.kernel(scale)
+            self._gram = divided(self._sampled, scale).kernel()
 
     def shift(self, system: LeastSquares) -> float:
         """The factor with this system's ε and D: m³/3 flops, with another D the Gram matrix of the rows again."""
@@ -133,3 +118,26 @@ class DualCholesky(Preconditioner):
     def _inverse(self, y: Array) -> Array:
         solution: Array = dpotrs(self._factor, y, lower=1)[0]
         return solution
+
+
+def gathered(system: LeastSquares, keep: float) -> tuple[Sample, Array] | None:
+    """About `keep` rows of each block of all ranks on rank 0, and the right-hand side there; None elsewhere.
+
+    Collective; m (p + 1) numbers travel.
+    """
+    comm = system.comm
+    with collective_errors(comm):
+        samples, rhs = zip(*_sample(system, keep), strict=True)
+        local = join(samples), np.concatenate(rhs)
+    parts = [local] if comm.size == 1 else comm.gather(local)
+    with collective_errors(comm):
+        return None if parts is None else (join([rows for rows, _ in parts]), np.concatenate([y for _, y in parts]))
+
+
+def _sample(system: LeastSquares, keep: float) -> Iterator[tuple[Sample, Array]]:
+    """This rank's rows of each block, and the right-hand side there."""
+    start = 0
+    for block in system.tangent.blocks:
+        rhs = system.rhs[start : start + block.rows]
+        yield block.sample(stride(block.rows, keep, block.line), rhs)
+        start += block.rows

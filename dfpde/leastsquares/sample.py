@@ -28,8 +28,24 @@ class Sample(Protocol):
         """Bᵀ a, shape (p,)."""
         ...
 
-    def kernel(self, scale: Array | None) -> Array:
-        """B D⁻² Bᵀ (m, m), Fortran order, its lower triangle at least; D = diag(scale) or the identity."""
+    def scaled(self, scale: Array) -> Any:
+        """B D⁻¹, D = diag(scale), as a sample of this kind; None where there is none."""
+        ...
+
+    def at(self, index: Array) -> Any:
+        """Some of the rows, in this order."""
+        ...
+
+    def kernel(self) -> Array:
+        """B Bᵀ (m, m), Fortran order, its lower triangle at least."""
+        ...
+
+    def cross(self, other: Any) -> Array:
+        """B Cᵀ (m, few) with the rows C of another sample of this kind."""
+        ...
+
+    def squares(self) -> Array:
+        """The diagonal of B Bᵀ, shape (m,)."""
         ...
 
     def joined(self, others: Sequence[Any]) -> Sample:
@@ -62,10 +78,26 @@ class StoredSample:
         product: Array = self.columns @ a
         return product
 
-    def kernel(self, scale: Array | None) -> Array:
-        """B D⁻² Bᵀ: m² p flops."""
-        columns = self.columns if scale is None else self.columns / scale[:, None]
-        return np.asarray(dsyrk(1.0, columns.T, lower=1))
+    def scaled(self, scale: Array) -> StoredSample:
+        """B D⁻¹."""
+        return StoredSample(self.columns / scale[:, None])
+
+    def at(self, index: Array) -> StoredSample:
+        """Some of the rows."""
+        return StoredSample(self.columns[:, index])
+
+    def kernel(self) -> Array:
+        """B Bᵀ: m² p flops."""
+        return np.asarray(dsyrk(1.0, self.columns.T, lower=1))
+
+    def cross(self, other: StoredSample) -> Array:
+        """B Cᵀ: 2 m p flops for each row of C."""
+        product: Array = self.columns.T @ other.columns
+        return product
+
+    def squares(self) -> Array:
+        """Squared norms of the rows."""
+        return np.asarray(np.einsum("ij,ij->j", self.columns, self.columns))
 
     def joined(self, others: Sequence[StoredSample]) -> StoredSample:
         """All in one array."""
@@ -81,3 +113,11 @@ def join(samples: Sequence[Sample]) -> Sample:
     if len({type(sample) for sample in samples}) > 1:
         samples = [StoredSample(sample.array()) for sample in samples]
     return samples[0].joined(samples[1:]) if len(samples) > 1 else samples[0]
+
+
+def divided(sample: Sample, scale: Array | None) -> Sample:
+    """B D⁻¹, D = diag(scale) or the identity."""
+    if scale is None:
+        return sample
+    found = sample.scaled(scale)
+    return StoredSample(sample.array() / scale[:, None]) if found is None else found

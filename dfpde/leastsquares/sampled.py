@@ -9,15 +9,21 @@ from numpy.typing import NDArray
 from ..representation import represent
 from .dual import DualCholesky
 from .gram import GramCholesky
+from .pivoted import PivotedCholesky
 from .preconditioner import Preconditioner
-from .sampling import Sampling, dual
+from .sampling import CUT, Kind, Sampling
 from .system import LeastSquares
 
 Array = NDArray[Any]
 
 
+KINDS = {Kind.DUAL: DualCholesky, Kind.GRAM: GramCholesky, Kind.PIVOTED: PivotedCholesky}
+
+
 class Sampled(Preconditioner):
     """Every k-th row, by `GramCholesky` where that leaves more rows than parameters, else by `DualCholesky`.
+
+    With thousands of parameters by `PivotedCholesky` where few directions are informed.
 
     What costs is the effective dimension n_ε = tr(G(G + ε²)⁻¹), not p: a sample of a few n_ε rows is enough.
     `Sampling` finds k by trying.
@@ -32,14 +38,22 @@ class Sampled(Preconditioner):
 
     def build(self, system: LeastSquares) -> float:
         """See `Preconditioner`."""
-        keep, rows, self._patience = self.sampling.choose(system.tangent)
-        self._factor = DualCholesky(keep) if dual(rows, system.tangent.columns) else GramCholesky(keep)
+        kind, keep, _, self._patience = self.sampling.choose(system.tangent)
+        self._factor = KINDS[kind](keep)
         self._factor.build(system)
-        return self._patience
+        return self._settled(system)
 
     def shift(self, system: LeastSquares) -> float:
         """See `Preconditioner`."""
         self._factor.shift(system)
+        return self._settled(system)
+
+    def _settled(self, system: LeastSquares) -> float:
+        """Another kind of factor where pivots did not reach all informed directions."""
+        if isinstance(self._factor, PivotedCholesky):
+            self.sampling.rank = self._factor.rank if self._factor.complete else CUT
+            if not self._factor.complete:
+                return self.build(system)
         return self._patience
 
     def solve(self, y: Array) -> Array:

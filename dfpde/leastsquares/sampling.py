@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from .rows import stride
 from .system import Tangent
@@ -33,8 +34,20 @@ FEW = 32
 #: Flops of a factor of such rows that costs less than an iteration's overhead.
 CHEAP = 256 * 32**2
 
+#: Fewest parameters for which a pivoted factor is worth its overhead, and its rank relative to p before one was tried.
+LARGE, RANK = 1024, 1 / 8
+
+#: The rank of a pivoted factor that has more informed directions than pay.
+CUT = -1
+
 #: Iterations with a larger sample that was not tried, in the worst case.
 UNKNOWN = 6.0
+
+
+class Kind(IntEnum):
+    """`DualCholesky`, `GramCholesky`, `PivotedCholesky`."""
+
+    DUAL, GRAM, PIVOTED = range(3)
 
 
 @dataclass
@@ -47,22 +60,25 @@ class Sampling:
         Of the next sample; None: `SAMPLE` rows for each parameter, or fewer where that costs more than `FIRST`.
     builds : int
         Samples so far.
+    rank : int
+        Of the last pivoted factor; 0: none was tried; `CUT`: more than pays.
     seen : dict
         Level -> iterations with that sample, the last ones counting most.
     """
 
     level: int | None = None
     builds: int = 0
+    rank: int = 0
     seen: dict[int, float] = field(default_factory=dict)
 
-    def choose(self, tangent: Tangent) -> tuple[float, float, float]:
-        """Rows to keep of each block of a rank, all rows of that sample, and the most iterations it is worth.
+    def choose(self, tangent: Tangent) -> tuple[Kind, float, float, float]:
+        """The factor, rows to keep of each block of a rank, all rows of the sample, the most iterations it is worth.
 
         After so many iterations more rows would have been better; collective.
         """
         n, p, ranks = int(max(1.0, tangent.mean_rows)), tangent.columns, tangent.comm.size
         rows = ladder(n, few(p) / ranks, tangent.blocks[0].line if tangent.blocks else 0)
-        both = [costs(n, m, p, ranks) for m in rows]
+        both = [costs(n, m, p, ranks, self.rank) for m in rows]
         level = self.level
         if level is None:
             level = max([i for i, m in enumerate(rows) if m * ranks >= SAMPLE * p], default=0)
@@ -75,7 +91,8 @@ class Sampling:
         if finer >= 0:
             build, each = self._costs[finer]
             self._patience = max(1.0, (build + each * self.seen.get(finer, UNKNOWN)) / iteration)
-        return rows[self.used], rows[self.used] * ranks, self._patience
+        keep = rows[self.used]
+        return cheapest(keep, p, ranks, self.rank)[0], keep, keep * ranks, self._patience
 
     def learn(self, iterations: int) -> None:
         """Told the iterations with the last sample, choose the next one.
@@ -85,6 +102,7 @@ class Sampling:
         level, self.builds = self.used, self.builds + 1
         if self.builds in (1, 4, 16) or self.builds % 63 == 0:  # the first solves of a run are unlike the rest
             self.seen.clear()
+            self.rank = max(self.rank, 0)
         if iterations >= self._patience:
             self.level, self.seen[level] = level - 1, float(iterations)
             return
@@ -98,12 +116,13 @@ class Sampling:
         """The numbers of the rule, for a restart."""
         if self.level is None:
             return ()
-        return (float(self.level), float(self.builds), *(x for item in sorted(self.seen.items()) for x in item))
+        pairs = (float(number) for item in sorted(self.seen.items()) for number in item)
+        return (float(self.level), float(self.builds), float(self.rank), *pairs)
 
     @carry.setter
     def carry(self, carry: tuple[float, ...]) -> None:
-        level, builds, *pairs = carry or (-1.0, 0.0)
-        self.level, self.builds = int(level) if carry else None, int(builds)
+        level, builds, rank, *pairs = carry or (-1.0, 0.0, 0.0)
+        self.level, self.builds, self.rank = int(level) if carry else None, int(builds), int(rank)
         self.seen = {int(i): k for i, k in zip(pairs[::2], pairs[1::2], strict=True)}
 
 
@@ -113,9 +132,15 @@ def ladder(n: int, fewest: float, line: int) -> list[float]:
     return [n / k for k in sorted({stride(n, n / 3 ** (i / 2), line) for i in steps})]
 
 
-def dual(rows: float, p: int) -> bool:
-    """Whether a factor of m rows costs less than one of p columns: m²p + m³/3 against m p² + p³/3 flops."""
-    return rows < p
+def cheapest(rows: float, p: int, ranks: int, rank: int) -> tuple[Kind, float, float, float]:
+    """The factor of m rows of each rank with the fewest flops: those, bytes copied for it, bytes of its application."""
+    m, r = rows * ranks, float(p) if rank == CUT else rank or RANK * p
+    found = [(Kind.GRAM, rows * p**2 + p**3 / 3, 0.0, 8.0 * p**2)]
+    if m < p:
+        found = [(Kind.DUAL, m**2 * p + m**3 / 3, 32 * m * p, 32 * m * p)]
+    if p >= LARGE and m <= 2 * p:  # rows that take no more memory than two p × p matrices
+        found.append((Kind.PIVOTED, 2 * m * r * (p + r) + 3 * p * r**2, 32 * m * p, 32 * r * p))
+    return min(found, key=lambda each: each[1])
 
 
 def few(p: int) -> float:
@@ -123,13 +148,8 @@ def few(p: int) -> float:
     return max(float(FEW), min(CHEAP / p**2, math.sqrt(CHEAP / p)))
 
 
-def costs(n: float, m: float, p: int, ranks: int) -> tuple[float, float]:
+def costs(n: float, m: float, p: int, ranks: int, rank: int = 0) -> tuple[float, float]:
     """Bytes of an iteration, and what a factor of m rows of each rank costs in the same unit."""
-    all_rows = m * ranks
     rate = BYTES_PER_FLOP_CACHED if 8 * n * p <= CACHE else BYTES_PER_FLOP
-    if dual(all_rows, p):
-        flops, factor = all_rows**2 * p + all_rows**3 / 3, 32 * all_rows * p
-        copies = 32 * all_rows * p
-    else:
-        flops, factor, copies = m * p**2 + p**3 / 3, 8 * p**2, 0.0
-    return flops * rate * (1 + HALF / min(all_rows, p)) + copies, 16 * n * p + factor
+    _, flops, copies, factor = cheapest(m, p, ranks, rank)
+    return flops * rate * (1 + HALF / min(m * ranks, p)) + copies, 16 * n * p + factor

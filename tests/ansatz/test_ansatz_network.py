@@ -8,6 +8,7 @@ from dfpde.ansatz.networks.activations import Gaussian, Rational, Sine, Softplus
 from dfpde.ansatz.networks.embedding import PeriodicEmbedding
 from dfpde.ansatz.networks.network import Network
 from dfpde.errors import MissingDerivative, ParameterError, ShapeError
+from dfpde.leastsquares.sample import divided
 
 ACTIVATIONS = {
     Tanh(): lambda z, c: np.tanh(z),
@@ -191,7 +192,10 @@ def test_a_sample_of_points_is_that_of_the_tangent(activation, by_block, monkeyp
         np.testing.assert_allclose(sample.adjoint(a), rows @ a, atol=1e-13)
         for scale in (d, None):
             scaled = rows if scale is None else rows / scale[:, None]
-            np.testing.assert_allclose(np.tril(sample.kernel(scale)), np.tril(scaled.T @ scaled), rtol=1e-12)
+            inner, some, few = scaled.T @ scaled, np.array([7, 0, 3]), divided(sample, scale)
+            np.testing.assert_allclose(np.tril(few.kernel()), np.tril(inner), rtol=1e-12)
+            np.testing.assert_allclose(few.cross(few.at(some)), inner[:, some], rtol=1e-12)
+            np.testing.assert_allclose(few.squares(), np.diag(inner), rtol=1e-12)
 
 
 def test_a_subclass_with_products_of_its_own_keeps_them():

@@ -21,14 +21,16 @@ from dfpde.leastsquares import (
     LeastSquares,
     MatrixFreeRows,
     Nystrom,
+    PivotedCholesky,
     Products,
     SparseRows,
     Tangent,
     default_solver,
     singular_values,
 )
+from dfpde.leastsquares.pivoted import TAIL
 from dfpde.leastsquares.rows import stride
-from dfpde.leastsquares.sampling import Sampling
+from dfpde.leastsquares.sampling import CUT, Sampling
 
 pytestmark = pytest.mark.mpi
 
@@ -184,14 +186,14 @@ def test_samples_stay_in_range_and_survive_a_restart(n, p, needed):
     for iterations in needed:
         other = Sampling()
         other.carry = one.carry
-        keep, rows, patience = one.choose(tangent)
-        assert (keep, rows, patience) == other.choose(tangent)
+        kind, keep, rows, patience = one.choose(tangent)
+        assert (kind, keep, rows, patience) == other.choose(tangent)
         assert patience >= 1 and min(n, 32) <= keep <= rows <= n
         one.learn(iterations)
         other.learn(iterations)
         assert other.carry == one.carry
         if iterations >= patience:
-            assert one.choose(tangent)[0] > keep
+            assert one.choose(tangent)[1] > keep
 
 
 def test_equispaced_points_of_a_periodic_problem_need_no_iteration(comm):
@@ -253,7 +255,14 @@ def test_solution_equals_lapack(comm, condition, eps):
     st.sampled_from([1e-1, 1e-3, 1e-6]),
     st.sampled_from(["plain", "zero column", "duplicated column", "zero rows", "low rank"]),
     st.sampled_from(FORMS),
-    st.sampled_from([LSQR, lambda: LSQR(preconditioner=GramCholesky()), lambda: LSQR(preconditioner=DualCholesky())]),
+    st.sampled_from(
+        [
+            LSQR,
+            lambda: LSQR(preconditioner=GramCholesky()),
+            lambda: LSQR(preconditioner=DualCholesky()),
+            lambda: LSQR(preconditioner=PivotedCholesky(max_rank=25)),
+        ]
+    ),
 )
 def test_random_shapes_against_the_oracle(n, p, seed, eps, kind, form, solver):
     """N < p, N = p, N > p, no rows, zero and duplicated columns, weights over eight orders; ε in units of ‖√W J D⁻¹‖.
@@ -346,6 +355,47 @@ def test_the_dual_factor_is_the_inverse_however_small_eps_is(comm, eps, scaled):
             assert energy(found - exact) <= max(1e-6, 1e-15 / eps**2) * energy(exact)
 
 
+@pytest.mark.parametrize("eps", [1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_pivoted_factor_holds_the_informed_directions(comm, eps, scaled):
+    """Eigenvalues of P⁻¹(BᵀB + ε²D²) in [1/(2 + TAIL), 2 + TAIL], by few pivots, though one row alone decides one."""
+    m, p = 60 * comm.size, 40
+    rng = np.random.default_rng(12)
+    scale = rng.random(p) + 0.5 if scaled else np.ones(p)
+    matrix = graded(m, p, 1e10)
+    alone = np.linalg.qr(matrix.T @ rng.standard_normal((m, 1)))[0][:, 0]
+    matrix -= np.outer(matrix @ alone, alone)
+    matrix[m // 3] += alone
+    system = LeastSquares(make_tangent(comm, matrix * scale, np.ones(m)), np.ones(m)[share(comm, m)], eps, scale)
+    preconditioner = PivotedCholesky(max_rank=p)
+    preconditioner.build(dataclasses.replace(system, eps=1.0, scale=None))
+    preconditioner.shift(dataclasses.replace(system, eps=10 * eps))
+    preconditioner.shift(system)
+    sigma = np.linalg.svd(matrix, compute_uv=False)
+    assert preconditioner.complete and preconditioner.rank <= 1.5 * np.sum(sigma > eps / 10) + 2
+    if comm.rank == 0:
+        inverse = np.stack([preconditioner.solve(row) for row in np.diag(scale)]) * scale
+        energy = np.linalg.cholesky(matrix.T @ matrix + eps**2 * np.eye(p))
+        values = np.linalg.eigvalsh(energy.T @ (inverse + inverse.T) @ energy / 2)
+        assert values[0] >= 1 / (2 + TAIL) and values[-1] <= 2 + TAIL
+
+
+def test_thousands_of_parameters_take_pivots_where_few_directions_are_informed(comm):
+    """`Sampled` on 1100 columns: of rank 30 by pivots, of full rank by another factor, LAPACK's solution both times."""
+    n, p = 1500, 1100
+    rng = np.random.default_rng(13)
+    thin = rng.standard_normal((n, 30)) @ rng.standard_normal((30, p))
+    solver, kinds = LSQR(), []
+    for matrix in (thin, rng.standard_normal((n, p))):
+        rhs = rng.standard_normal(n)
+        system = LeastSquares(make_tangent(comm, matrix, np.ones(n)), rhs[share(comm, n)], 1e-2)
+        found = solver.solve(system)
+        kinds.append(solver.preconditioner.sampling.rank)
+        inner = matrix.T @ (rhs - matrix @ found.value) - 1e-4 * found.value
+        assert np.linalg.norm(inner) <= 1e-9 * np.linalg.norm(matrix.T @ rhs)
+    assert 30 <= kinds[0] <= 60 and kinds[1] == CUT
+
+
 def test_the_same_tangent_is_factored_once(comm):
     """Another ε and right-hand side: no new Gram matrix, the same solution as from the beginning."""
     rng = np.random.default_rng(6)
@@ -367,7 +417,7 @@ def test_a_factor_of_too_few_rows_is_replaced(comm):
         rng.standard_normal(3000)[share(comm, 3000)], 1e-6,
     )  # fmt: skip
     solver = LSQR()
-    solver.carry = (7.0, 1.0)
+    solver.carry = (7.0, 1.0, 0.0)
     found, oracle = solver.solve(system), df.Dense().solve(system)
     assert found.stats["builds"] > 1 and solver.carry[0] < 7
     np.testing.assert_allclose(found.value, oracle.value, atol=1e-9 * np.abs(oracle.value).max())

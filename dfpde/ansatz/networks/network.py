@@ -13,13 +13,13 @@ from ..linearization import Linearization
 from ..mixtures.exponential import Jet, check_alpha
 from .activations import Activation, Tanh
 from .embedding import PeriodicEmbedding
-from .factors import Factor, Factored, Weights, Zero, plain
+from .factored import Factored
+from .factors import Factor, Weights, Zero, plain
 from .layers import Layer, below, blocks, compose, inner, plus, pull_back
 from .parameters import layout, random_blocks
 
 ORDER = 4  # highest order of derivatives in space (activations give one more)
-# Points of a block.  Its arrays stay in the last-level cache.
-BLOCK = 4096
+BLOCK = 4096  # points of a block: its arrays stay in the last-level cache
 # Factors of a tangent that are kept from one product to the next: the rest of a stage takes no more.
 KEPT_BYTES = 256 << 20
 
