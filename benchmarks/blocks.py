@@ -61,17 +61,6 @@ def gram(block: DenseRows, size: int) -> None:
         dsyrk(1.0, chunk.T, beta=1.0, c=total, trans=1, lower=1, overwrite_c=1)
 
 
-def sweeps(n: int, p: int, sizes: Sequence[int]) -> dict[int, Callable[[], Any]]:
-    """A sweep of LSQR for each size of a piece."""
-    jobs: dict[int, Callable[[], Any]] = {}
-    tangent, v, y = np.random.default_rng(0).standard_normal((p, n)), np.ones(p), np.ones(n)
-    for size in sizes:
-        built: list[DenseRows] = []
-        with_constant(rows, "SWEEP_BYTES", size, lambda: built.append(DenseRows(tangent, np.ones(n))))  # noqa: B023
-        jobs[size] = partial(built[0].sweep, v, y)
-    return jobs
-
-
 def evaluations(
     module: ModuleType, ansatz: df.Ansatz, theta: np.ndarray, x: np.ndarray, sizes: Sequence[int]
 ) -> dict[int, Callable[[], Any]]:
@@ -89,9 +78,6 @@ def main() -> None:
     jobs = {size * MIB: partial(gram, block, size * MIB) for size in (1, 2, 4, 8)}
     jobs[EVERYTHING] = partial(gram, block, EVERYTHING)
     line["gram"] = row("CHUNK_BYTES, MiB", "Gram matrix, N = 20 000, p = 500", rows.CHUNK_BYTES, jobs, MIB)
-    for n, p in ((4000, 119), (20_000, 498), (5000, 2000)):
-        jobs = sweeps(n, p, (MIB // 2, MIB, 2 * MIB, EVERYTHING))
-        line[f"sweep {n} {p}"] = row("SWEEP_BYTES, MiB", f"a sweep, N = {n}, p = {p}", rows.SWEEP_BYTES, jobs, MIB)
     for width, n in ((14, 20_000), (64, 4000)):
         ansatz = df.Network(1, (width,) * 3, embedding=df.PeriodicEmbedding((2 * np.pi,), 4))
         x = np.linspace(0, 6, n)[None]

@@ -1,9 +1,9 @@
-"""LSQR with one sweep over the tangent for each iteration, distributed over ranks.
+"""LSQR with one pair of products for each iteration, distributed over ranks.
 
-Golub–Kahan bidiagonalization needs y = A z − α u and then Aᵀy.  A row of y depends on the same row of A only, so one
-sweep over blocks of rows gives both: half the memory traffic of two products (and half the tangent's evaluations where
-it is not stored), with one broadcast and one reduction of p + 1 numbers.  The iterates are those of LSQR for A R⁻¹ with
-the preconditioner P ≈ AᵀA = RᵀR (Paige, Saunders, ACM TOMS 8, 1982).
+Golub–Kahan bidiagonalization needs y = A z − α u and then Aᵀy.  Both are taken at once: one broadcast and one reduction
+of p + 1 numbers, and a tangent that is formed by chunks is formed once, as a row of y depends on the same row of A
+only.  The iterates are those of LSQR for A R⁻¹ with the preconditioner P ≈ AᵀA = RᵀR (Paige, Saunders, ACM TOMS 8,
+1982).
 
 The residual rows are carried along by r_k = s_k² r_{k−1} − c_k φ̄_{k+1} u_{k+1}, so the defect costs no product.
 """
@@ -129,7 +129,7 @@ class Bidiagonalization:
         return reason
 
     def message(self, reason: Reason) -> Array:
-        """What all ranks need for the next sweep."""
+        """What all ranks need for the next iteration."""
         ratio = self.alpha / self.beta if self.beta > 0 else 0.0
         return np.concatenate([[reason, self.keep, self.add, ratio, self.phibar], self.z])
 

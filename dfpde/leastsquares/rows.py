@@ -25,10 +25,6 @@ Array = NDArray[Any]
 #: Bytes of one chunk of rows of a Gram matrix.  The time is flat in it, so it is small enough for a cache.
 CHUNK_BYTES = 2 << 20
 
-#: Bytes of one chunk of a sweep, and its fewest rows.  It is read twice, so it must stay in a core's own cache; a chunk
-#: touches p pages of memory, and narrow ones miss the TLB.
-SWEEP_BYTES, SWEEP_ROWS = 1 << 20, 128
-
 
 def real_rows(values: Array, leading: int = 0) -> Array:
     """(k..., *shape, N) as (k..., rows): complex numbers become pairs (Re, Im); a view of a C-ordered array."""
@@ -153,9 +149,6 @@ class DenseRows(Rows):
         self.root = root
         self.line = line
         self.columns, self.rows = tangent.shape
-        size = SWEEP_BYTES // max(1, 8 * self.columns)
-        size = size if size >= SWEEP_ROWS else max(1, self.rows)
-        self._sweep = [slice(start, start + size) for start in range(0, self.rows, size)]
 
     @property
     def stored_bytes(self) -> int:
@@ -169,17 +162,6 @@ class DenseRows(Rows):
     def adjoint(self, y: Array) -> Array:
         product: Array = self.tangent @ (self.root * y)
         return product
-
-    def sweep(self, v: Array, y: Array) -> Array:
-        total = np.zeros(self.columns)
-        for part in self._sweep:
-            block, root, rows = self.tangent[:, part], self.root[part], y[part]
-            forward = v @ block
-            forward *= root
-            np.subtract(forward, rows, out=rows)
-            total += block @ (root * rows)
-        self._sweep.reverse()  # the next sweep begins with what is still in the cache
-        return total
 
     def chunks(self, stride: int = 1, y: Array | None = None, size: int = CHUNK_BYTES) -> Iterator[Array]:
         factor = math.sqrt(stride)

@@ -23,7 +23,7 @@ Array = NDArray[Any]
 
 
 class LSQR:
-    """min ‖√W J δ − r‖² + ε²‖Dδ‖² by preconditioned LSQR (Paige & Saunders 1982), one sweep over J an iteration.
+    """min ‖√W J δ − r‖² + ε²‖Dδ‖² by preconditioned LSQR (Paige & Saunders 1982).
 
     Parameters
     ----------

@@ -69,7 +69,7 @@ class Stacked:
         return local
 
     def sweep(self, v: Array, rows: Array) -> tuple[Array, Array]:
-        """y = A v − rows and this rank's part of Aᵀy, in one sweep over the tangent; `rows` becomes y."""
+        """y = A v − rows and this rank's part of Aᵀy; `rows` becomes y."""
         local = self.tangent.sweep(v, rows[: self.rows])
         if self.first:
             rest = rows[self.rows :]
