@@ -151,9 +151,9 @@ class Nystrom(Preconditioner):
 
 
 def _times_gram(tangent: Tangent, block: Array) -> Array:
-    """This rank's part of (√W J)ᵀ √W J Ω, by chunks of rows."""
+    """This rank's part of (√W J)ᵀ √W J Ω, by chunks as large as Ω: the total passes through memory for each of them."""
     total = np.zeros(block.shape)
     for rows in tangent.blocks:
-        for chunk in rows.chunks():
+        for chunk in rows.chunks(size=block.nbytes):
             total += chunk @ (chunk.T @ block)
     return total
