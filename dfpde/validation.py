@@ -11,7 +11,8 @@ import functools
 import inspect
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -19,6 +20,8 @@ import numpy as np
 
 from .errors import ArgumentTypeError, NonFiniteError, ParameterError, ShapeError
 from .representation import part
+
+LARGEST = 2**63 - 1  # integer of 64 bits
 
 Check = Callable[[str, Any], None]
 T = TypeVar("T", bound=Callable[..., Any])
@@ -93,9 +96,9 @@ def real(
     def check(name: str, value: Any) -> None:
         if not is_real(value):
             raise wrong_type(name, value, "a real number")
-        number = float(value)
+        number = float(value) if not abs(value) > sys.float_info.max else math.inf if value > 0 else -math.inf
         inside = low <= number <= high and not (number <= above or number >= below)  # NaN: no bound
-        if not (inside and (infinite or math.isfinite(number))):
+        if not (inside and (math.isfinite(number) or (infinite and value == number))):
             finite = "" if infinite else "finite "
             raise ParameterError(f"{name} = {number}", f"a {finite}{name}{_range(low, high, above, below)}")
 
@@ -113,8 +116,8 @@ def integer(low: float = -math.inf, high: float = math.inf) -> Check:
     def check(name: str, value: Any) -> None:
         if not isinstance(value, Integral) or isinstance(value, bool):
             raise wrong_type(name, value, "an integer")
-        if not low <= int(value) <= high:
-            raise ParameterError(f"{name} = {value}", f"a whole number {name}{_range(low, high)}")
+        if not max(low, -LARGEST) <= int(value) <= min(high, LARGEST):
+            raise ParameterError(f"{name} = {part(value)}", f"a whole number {name}{_range(low, high)} of 64 bits")
 
     return check
 
@@ -140,10 +143,13 @@ def instance(kind: type | tuple[type, ...], expected: str) -> Check:
 
 
 def having(expected: str, *attributes: str) -> Check:
-    """An object (no class) with these attributes."""
+    """An object (no class) with these attributes; ``"step()"`` is a method."""
+
+    def has(value: Any, name: str) -> bool:
+        return callable(getattr(value, name[:-2], None)) if name.endswith("()") else hasattr(value, name)
 
     def check(name: str, value: Any) -> None:
-        if isinstance(value, type) or not all(hasattr(value, attribute) for attribute in attributes):
+        if isinstance(value, type) or not all(has(value, attribute) for attribute in attributes):
             raise wrong_type(name, value, expected)
 
     return check
@@ -162,13 +168,13 @@ def one_of(*choices: str) -> Check:
 
 
 def each(check: Check, expected: str, least: int = 0) -> Check:
-    """A sequence (no string) whose entries pass a check."""
+    """A sequence or array whose entries pass a check: no string, no set, no iterator, which can be read only once."""
 
     def check_all(name: str, value: Any) -> None:
-        listed = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
-        if not listed or getattr(value, "ndim", 1) == 0:
+        listed = isinstance(value, Sequence) or hasattr(value, "__array__")
+        if not listed or isinstance(value, str | bytes | type) or getattr(value, "ndim", 1) == 0:
             raise wrong_type(name, value, expected)
-        entries = list(value) if hasattr(value, "__len__") else []  # an iterator can be read once only
+        entries = list(value)
         if len(entries) < least:
             raise ParameterError(f"{name} has {len(entries)} entries", expected)
         for i, entry in enumerate(entries):
@@ -194,10 +200,12 @@ def mapping(entry: Check, expected: str) -> Check:
 
 
 def array(name: str, value: Any, expected: str = "an array of numbers") -> Any:
-    """`value` as an array of whatever it holds; rows of different length are an error."""
+    """`value` as an array of whatever it holds; rows of different length, or masked entries, are an error."""
+    if isinstance(value, np.ma.MaskedArray) and np.any(value.mask):
+        raise ShapeError(f"{name} has {np.sum(value.mask)} masked entries", "values without gaps")
     try:
         return np.asarray(value)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ShapeError(f"{name} is no array: {error}", f"{name}: {expected}, rows of equal length") from None
 
 
@@ -241,34 +249,23 @@ def function(name: str, value: Any) -> None:
         raise wrong_type(name, value, "a function")
 
 
-def quantity(name: str, value: Any) -> None:
-    """Something that can be called, or has a `value` that can, as a functional."""
-    if not callable(value) and not callable(getattr(value, "value", None)):
-        raise wrong_type(name, value, "a function (problem, state) -> float, or a Functional")
-
-
 def truth(name: str, value: Any) -> None:
     """True or False."""
     if not isinstance(value, bool | np.bool_):
         raise wrong_type(name, value, "True or False")
 
 
-def words(name: str, value: Any) -> None:
-    """A string or a sequence of strings."""
-    if not isinstance(value, str):
-        each(text, "a string or several")(name, value)
+def path(name: str, value: Any) -> None:
+    """A path."""
+    instance((str, os.PathLike), "a path: a string or pathlib.Path")(name, value)
+    if "\0" in str(value):
+        raise ParameterError(f"{name} = {value!r} has a zero byte", "a path without one")
 
 
 def matrix(name: str, value: Any) -> None:
     """A matrix of SciPy or PETSc."""
-    if isinstance(value, type) or not (hasattr(value, "getOwnershipRange") or len(getattr(value, "shape", ())) == 2):
+    if isinstance(value, type) or not (hasattr(value, "getOwnershipRange") or getattr(value, "ndim", 0) == 2):
         raise wrong_type(name, value, "a sparse matrix")
-
-
-def pair(name: str, value: Any) -> None:
-    """Two things."""
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        raise wrong_type(name, value, "a pair")
 
 
 def indices(name: str, value: Any) -> None:
@@ -278,22 +275,23 @@ def indices(name: str, value: Any) -> None:
 
 
 text: Check = instance(str, "a string")
-path: Check = instance((str, os.PathLike), "a path: a string or pathlib.Path")
-ansatz: Check = having("an ansatz (GaussianMixture, Network, ...)", "size", "dim", "shape", "value", "tangent")
-model: Check = having("a Problem or fem.SemiDiscrete", "ansatz", "comm", "points", "weigh", "system")
+words: Check = either(lambda value: isinstance(value, str), text, each(text, "a string or several"))
+ansatz: Check = having("an ansatz (GaussianMixture, Network, ...)", "size", "dim", "shape", "value()", "tangent()")
+model: Check = having("a Problem or fem.SemiDiscrete", "ansatz", "comm", "points", "weigh()", "system()")
 field: Check = having("a Field: problem.field(state)", "value", "x")
 system: Check = having("a LeastSquares(tangent, rhs, eps)", "tangent", "rhs", "eps", "checked_norm")
-form: Check = having("a form of scikit-fem: BilinearForm, LinearForm or Functional", "assemble")
-quadrature: Check = having("a Quadrature", "x", "w", "comm", "inner")
-solver: Check = having("a solver: KSP(), LSQR() or Dense()", "solve")
-preconditioner: Check = having("a preconditioner: Sampled(), Nystrom(), ...", "build", "solve")
-rule: Check = having("a rule: AutoInertia(), Inertia(eps), Tikhonov(eps), ...", "velocity")
-controller: Check = having("a controller: PI(rtol), PID(rtol) or Fixed(dt)", "decide")
-integrator: Check = having("an integrator: DormandPrince, RK4, SDIRK4, FieldStep(stepper), ...", "step")
+form: Check = having("a form of scikit-fem: BilinearForm, LinearForm or Functional", "assemble()")
+quadrature: Check = having("a Quadrature", "x", "w", "comm", "inner()")
+solver: Check = having("a solver: KSP(), LSQR() or Dense()", "solve()")
+preconditioner: Check = having("a preconditioner: Sampled(), Nystrom(), ...", "build()", "solve()")
+rule: Check = having("a rule: AutoInertia(), Inertia(eps), Tikhonov(eps), ...", "velocity()")
+controller: Check = having("a controller: PI(rtol), PID(rtol) or Fixed(dt)", "decide()")
+integrator: Check = having("an integrator: DormandPrince, RK4, SDIRK4, FieldStep(stepper), ...", "step()")
 state: Check = having("a State: State(t, theta), or what fit, load and evolve return", "t", "theta", "statistics")
-conditions: Check = each(having("a condition: Dirichlet(quadrature, g), ...", "rows"), "a sequence of conditions")
+conditions: Check = each(having("a condition: Dirichlet(quadrature, g), ...", "rows()"), "a sequence of conditions")
 names: Check = each(text, "a sequence of strings")
 functions: Check = mapping(function, "a mapping of names to functions")
+quantity: Check = either(callable, function, having("a function (problem, state) -> float, or a Functional", "value()"))
 quantities: Check = mapping(quantity, "a mapping of names to functions or functionals")
 space: Check = having("a fem.Space", "basis", "nodes", "matrix")
 nodes: Check = having("Nodes, for example of a fem.Space", "x", "comm", "numbers")

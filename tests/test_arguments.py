@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import skfem
 from mpi4py import MPI
+from scipy import sparse
 from skfem.helpers import dot, grad
 
 import dfpde as df
@@ -47,22 +48,25 @@ THING = object()
 
 # -- kinds of wrong values -----------------------------------------------------------------------------------
 TYPES = ("x", [1.0], 1j, THING, True)  # none of them is a number
-REAL = (NAN, INF, -INF, 1e400, None, *TYPES)
+REAL = (NAN, INF, -INF, 1e400, 10**400, -(10**400), None, *TYPES)
 POSITIVE = (*REAL, 0.0, -1.0)
 LIMIT = tuple(v for v in POSITIVE if v is not None)  # None: no limit
 SHARE = (*REAL, -0.1, 1.5)
-WHOLE = (2.5, NAN, INF, None, "3", [1], 1j, THING, True)
+WHOLE = (2.5, NAN, INF, 2**63, -(10**400), None, "3", [1], 1j, THING, True)
 COUNT = (*WHOLE, 0, -1)
 COUNT_OR_NONE = tuple(v for v in COUNT if v is not None)
 RAGGED = [[1.0, 2.0], [3.0]]
 VECTOR = ("x", THING, RAGGED, ["a", "b"], np.array([NAN] * 3), np.array([INF] * 3), np.ones(3) + 1j, np.ones(2),
-          np.ones((2, 2, 2)), [])  # fmt: skip
-TIMES = (None, 3.0, "x", THING, [NAN], [0.2, 0.1], [9.0], ["x"], [None], [[0.1]])
+          np.ones((2, 2, 2)), [], np.ma.array(np.ones(3), mask=[0, 1, 0]))  # fmt: skip
+ONCE = iter(())  # an iterator can be read once only: what is in it would be lost for the second reader
+UNORDERED = ({0.05}, sparse.eye(3), ONCE)
+TIMES = (*UNORDERED, None, 3.0, "x", THING, [NAN], [0.2, 0.1], [9.0], ["x"], [None], [[0.1]])
 FUNCTION = (3.0, "f", [1], THING, None)
 MAYBE = FUNCTION[:-1]  # None: none
 COMM = ("world", 3, THING, MPI.Comm)
-PATH = (3, 1.5, THING, ["a"])
+PATH = (3, 1.5, THING, ["a"], "a\0b")
 TEXT = (3, THING, ["a"])
+WORDS = (*TEXT, "nonsense", "")
 TRUTH = ("yes", 2, None, THING, [True])
 
 
@@ -120,9 +124,9 @@ def without(values: tuple[Any, ...], *fine: Any) -> tuple[Any, ...]:
 
 MODELS = objects(df.Problem, None)
 ANSATZE = objects(df.GaussianMixture, None)
-RULES = objects(df.Inertia)
+RULES = objects(df.Inertia, df.State(0.0, np.ones(3)))
 SOLVERS = objects(df.LSQR)
-SCHEMES = objects(integrators.ExplicitRungeKutta, None)
+SCHEMES = objects(integrators.ExplicitRungeKutta, None, range(3), slice(3))  # which have a `step`, too
 STATES = objects(df.State, None, np.ones(3))
 
 OPERATOR = closed_form.Operator((0.0,), (), ([[0.5]],))
@@ -130,7 +134,8 @@ STREAM = {"dim": 2, "first": 0, "count": 4, "seed": 0, "step": 0}
 MEASURE_ROWS = [
     *(of(draw.__name__, draw, STREAM, dim=COUNT, **dict.fromkeys(("first", "count", "seed", "step"), (*WHOLE, -1)))
       for draw in (measures.independent, measures.sobol)),
-    of("Draws", measures.Draws, {"n": 4, "seed": 0, "step": 0, "comm": SELF}, n=COUNT, seed=(*WHOLE, -1),
+    of("sobol", measures.sobol, STREAM, dim=(10**5,), first=(2**30 - 3,), count=(2**31,)),
+    of("Draws", measures.Draws, {"n": 4, "seed": 0, "step": 0, "comm": SELF}, comm=COMM, n=COUNT, seed=(*WHOLE, -1),
        step=(*WHOLE, -1), source=FUNCTION),
     of("Components", measures.Components, {}, widen=POSITIVE),
     of("FittedGaussian", measures.FittedGaussian, {}, widen=POSITIVE),
@@ -199,8 +204,10 @@ STEP_ROWS = [
        {"problem": P, "state": STATE, "until": 0.1, "regularization": TIKHONOV, "controller": FIXED},
        problem=MODELS, state=STATES, until=(*REAL, -1.0), times=TIMES, every_step=TRUTH, regularization=RULES,
        controller=objects(df.PI), integrator=SCHEMES, solver=SOLVERS,
-       events=(None, 3, "x", THING, [3], [None], df.Event(lambda t, s: t)), adapt=MAYBE, rescue=MAYBE,
-       max_steps=COUNT_OR_NONE, max_seconds=without(LIMIT, INF, 1e400), on_unresolved=("rise", None, 3, THING)),
+       events=(*UNORDERED, None, 3, "x", THING, [3], [None], df.Event(lambda t, s: t)),
+       adapt=(*MAYBE, lambda p, s: "x", lambda p, s: (p, 3), lambda p, s: (s, p)), rescue=MAYBE,
+       max_steps=COUNT_OR_NONE, max_seconds=without(LIMIT, INF, 1e400),
+       on_unresolved=("rise", None, 3, THING, np.ones(3))),
     of("solve", df.solve,
        {"problem": P, "initial": STATE, "times": [0.0, 0.05, 0.1], "regularization": TIKHONOV, "rtol": 1e-2},
        problem=MODELS, initial=(None, 3.0, "x", THING, np.ones(3)),
@@ -248,9 +255,10 @@ SPACE_ROWS = [
          comm=COMM, **{number: (*without(COUNT, [1]), [2, 2], [2.5], ["x"])}, **{key: (*WHOLE, -1) for key in more})
       for name, number, more in (("periodic", "n", {}), ("gauss", "cells", {"order": 3}))),
     of("Quadrature.from_mesh", df.Quadrature.from_mesh, {"mesh": TRIANGLES, "order": 2},
-       mesh=objects(skfem.MeshTri, None, "file.msh"), order=(*WHOLE, -1), comm=COMM, subdomain=("nowhere", *TEXT)),
+       mesh=objects(skfem.MeshTri, None, "file.msh"), order=(*WHOLE, -1), comm=COMM,
+       subdomain=("nowhere", *TEXT, np.ones(3))),
     of("Quadrature.boundary", df.Quadrature.boundary, {"mesh": TRIANGLES, "name": "left", "order": 2},
-       mesh=objects(skfem.MeshTri, None), name=("nowhere", *TEXT), order=(*WHOLE, -1), comm=COMM),
+       mesh=objects(skfem.MeshTri, None), name=("nowhere", *TEXT, np.ones(3)), order=(*WHOLE, -1), comm=COMM),
     of("Quadrature.from_basis", df.Quadrature.from_basis, {"basis": skfem.Basis(TRIANGLES, skfem.ElementTriP1())},
        basis=objects(skfem.Basis, None, TRIANGLES), comm=COMM, split=TRUTH),
     of("Quadrature.integrate", Q.integrate, {"values": np.ones(Q.n)},
@@ -266,7 +274,8 @@ SPACE_ROWS = [
        dim=COUNT_OR_NONE, repair=TRUTH),
     of("Problem", df.Problem, {"ansatz": G, "quadrature": Q, "rhs": lambda t, x, u: u.value},
        ansatz=(*ANSATZE, G2), quadrature=objects(df.Quadrature, None), rhs=FUNCTION,
-       conditions=(None, 3, "x", THING, [3], [None]), scale=(*VECTOR, np.zeros(3), -np.ones(3)), storage=(*WHOLE, -1)),
+       conditions=(*UNORDERED, None, 3, "x", THING, [3], [None]), scale=(*VECTOR, np.zeros(3), -np.ones(3)),
+       storage=(*WHOLE, -1)),
     of("Problem.scaled", P.scaled, {"state": STATE}, state=objects(df.State, None, np.ones(2), np.full(3, NAN))),
     of("Problem.field", P.field, {"state": STATE},
        state=objects(df.State, None, np.ones(2)), x=("x", THING, RAGGED, np.ones(2), np.ones((2, 2)))),
@@ -280,7 +289,7 @@ ANSATZ_ROWS = [
     of("GaussianMixture", df.GaussianMixture, {"dim": 1, "n": 2, "factor": G.factor}, dim=(*COUNT, 2), n=COUNT,
        factor=objects(type(G.factor), None)),
     *(of("PeriodicGaussianMixture" + name, call, {"periods": (1.0,), "n": 2},
-         periods=(None, "x", THING, [], [None], [NAN], [INF], [0.0], [-1.0], ["x"], [1j], [[1.0]]), n=COUNT)
+         periods=({1.0}, None, "x", THING, [], [None], [NAN], [INF], [0.0], [-1.0], ["x"], [1j], [[1.0]]), n=COUNT)
       for name, call in (("", df.PeriodicGaussianMixture), (".isotropic", df.PeriodicGaussianMixture.isotropic),
                          (".diagonal", df.PeriodicGaussianMixture.diagonal))),
     of("PeriodicGaussianMixture", df.PeriodicGaussianMixture, {"periods": 1.0, "n": 2}, periods=(True, 1j, NAN, INF,
@@ -294,7 +303,7 @@ ANSATZ_ROWS = [
        residual=TRUTH, outputs=COUNT_OR_NONE),
     of("Network.initial", df.Network(1, (3,)).initial, {"seed": 0}, seed=(*WHOLE, -1)),
     of("PeriodicEmbedding", df.PeriodicEmbedding, {"periods": (1.0,)},
-       periods=(None, 1.0, "x", THING, [], [NAN], [INF], [0.0], [-1.0], ["x"], [1j], [True]), frequencies=COUNT,
+       periods=({1.0}, None, 1.0, "x", THING, [], [NAN], [INF], [0.0], [-1.0], ["x"], [1j], [True]), frequencies=COUNT,
        shifts=COUNT),
     *(of(cls.__name__, cls, {}) for cls in (ansatze.Gaussian, ansatze.Rational, ansatze.Sine, ansatze.Softplus,
                                             ansatze.Swish, ansatze.Tanh)),
@@ -317,7 +326,7 @@ ANSATZ_ROWS = [
     of("Frozen", ansatze.Frozen, {"ansatz": G, "theta": THETA}, ansatz=ANSATZE, theta=(*VECTOR, None),
        names=(None, 3, THING, ["nothing"], [3]), indices=("x", THING, [99], [0.5], [-99])),
     of("Periodic", ansatze.Periodic, {"ansatz": G2, "periods": (1.0,)}, ansatz=(*ANSATZE, G),
-       periods=(None, 1.0, "x", THING, [], [NAN], [INF], [0.0], ["x"], [1j])),
+       periods=({1.0}, None, 1.0, "x", THING, [], [NAN], [INF], [0.0], ["x"], [1j])),
     of("Symmetric", ansatze.Symmetric, {"ansatz": G, "reflections": [((-1,), 1)]}, ansatz=ANSATZE,
        reflections=(None, 3, "x", THING, [3], [((-1,),)], [((0.5,), 1)], [((-1,), 0)], [((-1, 1), 1)], [("x", 1)]),
        center=("x", THING, 0.0, [0.0, 0.0], [NAN], ["x"])),
@@ -364,7 +373,8 @@ FEM_ROWS = [
        numbers=("x", THING, [0.5, 1, 2], [0, 0, 1], [0, 1], [0, 1, 5])),
     of("fem.FixedNodes", fem.FixedNodes, {"nodes": np.array([0])}, nodes=("x", None, THING, [0.5], RAGGED), rate=MAYBE),
     of("fem.SemiDiscrete", fem.SemiDiscrete, SEMI, ansatz=(*ANSATZE, G), mass=MATRICES, rhs=FUNCTION,
-       nodes=objects(fem.Nodes, None), conditions=(None, 3, "x", THING, [3]), fixed=objects(fem.FixedNodes, [0]),
+       nodes=objects(fem.Nodes, None), conditions=(*UNORDERED, None, 3, "x", THING, [3]),
+       fixed=objects(fem.FixedNodes, [0]),
        scale=(*VECTOR, -np.ones(4)), prefix=(*TEXT, None)),
     of("fem.StiffModel", fem.StiffModel, {"nodes": NODES, "mass": MATRIX, "stiffness": MATRIX},
        nodes=objects(fem.Nodes, None), mass=MATRICES, stiffness=(*MATRICES, []), load=MAYBE,
@@ -515,8 +525,10 @@ MORE_ROWS = [
     of("save_grid", lambda path, **k: None if path == "unused" else df.io.save_grid(path, **k),
        {"path": "unused", "axes": [np.arange(3.0)], "t": 0.0, "fields": {}}, path=(None, *PATH)),
     of("fem.LinearSolver", fem.LinearSolver, {"nodes": NODES, "matrix": NODES.matrix(MATRIX), "prefix": "args_"},
-       nodes=objects(fem.Nodes, None), prefix=(*TEXT, None), fixed=("x", THING, [0.5], [99], RAGGED), ksp=(*TEXT, None),
-       pc=(*TEXT, None), rtol=(*POSITIVE, 1.0), max_it=COUNT),
+       matrix=(*objects(None), np.ones(3)),
+       nodes=objects(fem.Nodes, None), prefix=(*TEXT, None), fixed=("x", THING, [0.5], [99], RAGGED),
+       ksp=(*WORDS, None),
+       pc=(*WORDS, None), rtol=(*POSITIVE, 1.0), max_it=COUNT),
     of("Run", df.Run, {"directory": "unused", "problem": P}, directory=(None, *PATH), problem=MODELS,
        every_steps=COUNT_OR_NONE, every_seconds=LIMIT, keep=COUNT, max_seconds=LIMIT, overwrite=TRUTH,
        accept_changes=TRUTH, show_progress=TRUTH, quantities=(3, "x", [1], {"q": 3}), rescue=MAYBE),

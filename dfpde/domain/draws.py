@@ -71,16 +71,18 @@ def sobol(dim: int, first: int, count: int, seed: int, step: int) -> Array:
     Raises
     ------
     ParameterError, ArgumentTypeError
-        A number that is no integer, or negative.
+        A number that is no integer, or negative; more than 21201 dimensions, or points behind the 2³⁰-th.
     """
     _require(dim, first, count, seed, step)
+    check.integer(1, qmc.Sobol.MAXDIM)("dim", dim)
+    check.integer(0, 2**BITS)("first + count", first + count)
     net = qmc.Sobol(dim, scramble=True, bits=BITS, seed=np.random.default_rng([seed, step]))
     if first > 0:
         net.fast_forward(first)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The balance properties", UserWarning)  # of a block, which is part of a net
         points = net.random(count)
-    return np.ascontiguousarray(points.T) + 0.5**(BITS + 1)  # the middle of the cell, not its corner
+    return np.ascontiguousarray(points.T) + 0.5 ** (BITS + 1)  # the middle of the cell, not its corner
 
 
 def _require(dim: int, first: int, count: int, seed: int, step: int) -> None:
@@ -91,7 +93,11 @@ def _require(dim: int, first: int, count: int, seed: int, step: int) -> None:
 
 @dataclass(frozen=True)
 @check.takes(
-    n=check.integer(1), seed=check.integer(0), step=check.integer(0), source=check.function
+    n=check.integer(1),
+    seed=check.integer(0),
+    step=check.integer(0),
+    comm=check.instance(MPI.Comm, "a communicator of mpi4py"),
+    source=check.function,
 )
 class Draws:
     """This rank's block of n random points.

@@ -22,6 +22,7 @@ Array = NDArray[Any]
 TYPES = {
     ("BAR", 2): "line", ("BEAM", 2): "line", ("EDGE", 2): "line", ("TRUSS", 2): "line",
     ("TRI", 3): "triangle", ("TRIANGLE", 3): "triangle", ("TRI", 6): "triangle6", ("TRIANGLE", 6): "triangle6",
+    ("TRISHELL", 3): "triangle", ("TRISHELL", 6): "triangle6", ("SHELL", 8): "quad8",
     ("QUAD", 4): "quad", ("SHELL", 4): "quad", ("QUAD", 8): "quad8", ("QUAD", 9): "quad9", ("SHELL", 9): "quad9",
     ("TETRA", 4): "tetra", ("TET", 4): "tetra", ("TETRA", 10): "tetra10", ("TET", 10): "tetra10",
     ("HEX", 8): "hexahedron", ("HEXAHEDRON", 8): "hexahedron", ("HEX", 20): "hexahedron20",
@@ -37,6 +38,9 @@ SIDES = {
     "hexahedron": ("quad", [[0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [0, 4, 7, 3], [0, 3, 2, 1], [4, 5, 6, 7]]),
 }
 
+# The first two sides of a shell, and of a triangle among points in space, are its faces
+FACES = 2
+
 # Exodus lists middles of vertical edges before those of the upper face, and faces in another order than VTK
 ORDER = {"hexahedron27": [*range(12), *range(16, 20), *range(12, 16), 23, 24, 25, 26, 21, 22, 20]}
 
@@ -46,12 +50,14 @@ def read(path: Path) -> MeshFile:
 
     Raises
     ------
+    MeshError
+        A side set holds faces of shells.
     MissingDependency
         A netCDF 4 file, and h5py is not installed.
     """
     variables = _variables(path)
     points = _points(variables)
-    blocks, first, count = [], [], 0
+    blocks, first, before, count = [], [], [], 0
     names = _strings(variables.get("eb_names"))
     for key in sorted((k for k in variables if k.startswith("connect")), key=_trailing):
         nodes, kind = variables[key]
@@ -61,14 +67,18 @@ def read(path: Path) -> MeshFile:
         cells = cells[:, ORDER[cell_type]] if cell_type in ORDER else cells
         blocks.append(Block(cell_type, cells, (Group(name, np.arange(len(cells))),)))
         first.append(count)
+        shell = "SHELL" in kind.upper() or (cell_type.startswith("triangle") and points.shape[1] > 2)
+        before.append(FACES if shell else 0)
         count += len(cells)
-    sides = _side_sets(variables, blocks, np.array(first))
+    sides = _side_sets(path, variables, blocks, np.array(first), before)
     sets = [n or str(i + 1) for i, n in enumerate(_strings(variables.get("ns_names")))]
     return MeshFile(points, (*blocks, *sides), (f"sets of nodes: {', '.join(sets)}",) if sets else ())
 
 
-def _side_sets(variables: dict[str, Any], blocks: list[Block], first: Array) -> list[Block]:
-    """Each side set as blocks of facets."""
+def _side_sets(
+    path: Path, variables: dict[str, Any], blocks: list[Block], first: Array, before: list[int]
+) -> list[Block]:
+    """Each side set as blocks of facets; the cells of a block have `before` sides ahead of these."""
     names, found = _strings(variables.get("ss_names")), []
     for key in sorted((k for k in variables if k.startswith("elem_ss")), key=_trailing):
         cell = variables[key][0].astype(np.int64) - 1
@@ -78,8 +88,11 @@ def _side_sets(variables: dict[str, Any], blocks: list[Block], first: Array) -> 
         for index in np.unique(owner):
             block, mine = blocks[index], owner == index
             facet, corners = SIDES[block.cell_type.rstrip("0123456789")]
-            local = cell[mine] - first[index]
-            nodes = block.cells[local[:, None], np.array(corners)[side[mine]]]
+            local, which = cell[mine] - first[index], side[mine] - before[index]
+            if np.any(which < 0):
+                what = f"{path}: side set {name!r} has faces of {np.sum(which < 0)} shells"
+                raise MeshError(what, "make it of curves: their sides count from 3 on shells; or write QUAD, TRI in 2D")
+            nodes = block.cells[local[:, None], np.array(corners)[which]]
             found.append(Block(facet, nodes, (Group(name, np.arange(len(nodes))),)))
     return found
 

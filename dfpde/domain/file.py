@@ -62,11 +62,14 @@ def load(path: str | Path, dim: int | None = None) -> RawMesh:
 
 def read(path: Path) -> MeshFile:
     """Nodes, blocks of cells and their groups of a file of any format."""
-    if not path.is_file():
-        raise MeshError(f"{path}: no such file", "check the path; it is read on rank 0's machine")
+    try:
+        if not path.is_file():
+            raise MeshError(f"{path}: no such file", "check the path; it is read on rank 0's machine")
+        data = path.read_bytes() if path.suffix == ".msh" else b""
+    except OSError as error:  # no permission, a name that is too long
+        raise MeshError(f"{path}: {error.strerror}", "check the path and its permissions") from error
     if path.suffix != ".msh":
         return formats.read(path)
-    data = path.read_bytes()
     fluent, scikit_fem = data[:64].lstrip().startswith(b"("), b'"skfem:' in data  # written by meshio
     return formats.read(path) if fluent or scikit_fem else gmsh.read(path, data)
 

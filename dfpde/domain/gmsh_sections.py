@@ -23,10 +23,9 @@ def sections(data: bytes) -> dict[str, Section]:
     heading = re.compile(rb"\$(\w+)[ \t]*\r?\n")
     while match := heading.search(data, at):
         name = match[1].decode()
-        end = data.find(b"$End" + match[1], match.end())
-        if name in ("NOD", "ELM"):
-            end = data.find(b"$END" + match[1], match.end())
-        if end < 0:
+        ending = (b"\n$END" if name in ("NOD", "ELM") else b"\n$End") + match[1]  # a line of its own: names may hold it
+        end = data.find(ending, match.end() - 1) + 1
+        if end == 0:
             raise ValueError(f"section ${name} does not end")
         found.setdefault(name, (match.end(), end))
         at = end + len(name) + 4

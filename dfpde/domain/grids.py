@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,9 @@ from .splitting import blocks
 
 Array = NDArray[np.float64]
 Bounds = Sequence[float] | Sequence[Sequence[float]]
+
+#: Most points or cells of a grid: more than any memory holds, and few enough to be counted in 64 bits.
+MOST = 1 << 44
 
 
 def periodic(bounds: Bounds, n: int | Sequence[int], rank: int, size: int) -> tuple[Array, Array]:
@@ -51,7 +55,11 @@ def _counts(name: str, counts: int | Sequence[int], dim: int) -> list[int]:
     listed = np.asarray(counts)
     if listed.dtype.kind not in "iu" or listed.shape not in ((), (dim,)) or np.any(listed < 1):
         raise ParameterError(f"{name} = {counts!r} in {dim} dimensions", "give positive integers, one per direction")
-    return [int(k) for k in np.broadcast_to(listed, (dim,))]
+    each = [int(k) for k in np.broadcast_to(listed, (dim,))]
+    if math.prod(each) > MOST:
+        what = f"{name} = {counts!r} in {dim} dimensions, {math.prod(each):.3g} in all"
+        raise ParameterError(what, f"at most {MOST:.2g}; in many dimensions random points, Quadrature.samples")
+    return each
 
 
 def _tensor(axes: list[Array], weights: list[Array], rank: int, size: int) -> tuple[Array, Array]:

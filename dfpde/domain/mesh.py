@@ -112,6 +112,7 @@ class Mesh:
         """
         if subdomain is None:
             return slice(None)
+        check.text("subdomain", subdomain)
         if subdomain not in self.subdomains:
             known = ", ".join(self.subdomains) or "none"
             raise ParameterError(f"the mesh has no subdomain {subdomain!r}", f"use one it has: {known}")
@@ -125,6 +126,7 @@ class Mesh:
         ParameterError
             The mesh has no boundary of this name; lists those it has.
         """
+        check.optional(check.text)("boundary", boundary)
         if boundary is not None and boundary not in self.boundaries:
             known = ", ".join(self.boundaries) or "none"
             raise ParameterError(f"the mesh has no boundary {boundary!r}", f"use one it has: {known}")

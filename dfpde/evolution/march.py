@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from .. import validation as check
 from ..leastsquares import block_metric
 from ..model import Model
 from ..parallel.collective import collective_errors, shared
@@ -23,6 +24,13 @@ from .start import look
 from .state import State
 
 Adapt = Callable[[Model, State], "tuple[Model, State] | None"]
+
+
+def _pair(changed: object) -> None:
+    if not (isinstance(changed, tuple) and len(changed) == 2):
+        raise check.wrong_type("what adapt returns", changed, "None, or a pair (problem, state)")
+    check.model("the problem that adapt returns", changed[0])
+    check.state("the state that adapt returns", changed[1])
 
 
 def measured(problem: Model, state: State, rule: Regularization) -> tuple[Model, State]:
@@ -67,6 +75,8 @@ class March:
         """The march of what `adapt` returns, and the state to go on from."""
         with collective_errors(self.problem.comm):
             changed = self.adapt(self.problem, state) if self.adapt is not None else None
+            if changed is not None:
+                _pair(changed)
         if changed is None or (changed[0] is self.problem and changed[1] is state):
             return self, state
         problem, state = changed

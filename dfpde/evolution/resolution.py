@@ -16,8 +16,9 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from .. import validation as check
 from ..ansatz.base import Ansatz
-from ..errors import DfpdeWarning, ParameterError, ResolutionError
+from ..errors import DfpdeWarning, ResolutionError
 from ..leastsquares import Leverage, Tangent, leverage
 from ..model import Model
 from ..parallel.collective import collective_errors
@@ -65,8 +66,7 @@ class ResolutionGuard:
     """
 
     def __init__(self, policy: Policy = "warn") -> None:
-        if policy not in ("warn", "raise", "ignore"):
-            raise ParameterError(f"on_unresolved = {policy!r}", "'warn', 'raise' or 'ignore'")
+        check.one_of("warn", "raise", "ignore")("on_unresolved", policy)
         self.policy, self._said = policy, False
 
     @one_thread()

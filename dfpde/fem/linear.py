@@ -55,12 +55,13 @@ class LinearSolver:
 
     @check.takes(
         nodes=check.nodes,
+        matrix=check.matrix,
         prefix=check.text,
         fixed=check.optional(check.indices),
         ksp=check.text,
         pc=check.text,
         rtol=check.real(above=0, below=1),
-        max_it=check.integer(1),
+        max_it=check.integer(1, 2**31 - 1),
     )
     def __init__(
         self,
@@ -82,7 +83,7 @@ class LinearSolver:
             self._create(matrix, ksp, pc, rtol, max_it)
 
     def _create(self, matrix: Any, ksp: str, pc: str, rtol: float, max_it: int) -> None:
-        from ..leastsquares.petsc import PETSc, refuse_unused_options
+        from ..leastsquares.petsc import PETSc, petsc_errors, refuse_unused_options
 
         if self._fixed is not None:
             first = self._fixed.getOwnershipRange()[0]
@@ -90,12 +91,13 @@ class LinearSolver:
             matrix = matrix.copy()
             matrix.zeroRowsColumns(rows, 1.0)
         self.ksp = PETSc.KSP().create(self.nodes.comm)
-        self.ksp.setOptionsPrefix(self.prefix)
-        self.ksp.setType(ksp)
-        self.ksp.getPC().setType(pc)
-        self.ksp.setTolerances(rtol=rtol, atol=1e-300, max_it=max_it)
-        self.ksp.setOperators(matrix)
-        self.ksp.setFromOptions()
+        with petsc_errors(self.prefix):
+            self.ksp.setOptionsPrefix(self.prefix)
+            self.ksp.setType(ksp)
+            self.ksp.getPC().setType(pc)
+            self.ksp.setTolerances(rtol=rtol, atol=1e-300, max_it=max_it)
+            self.ksp.setOperators(matrix)
+            self.ksp.setFromOptions()
         self.ksp.setUp()
         self._reasons = {int(v): name for name, v in vars(PETSc.KSP.ConvergedReason).items() if isinstance(v, int)}
         refuse_unused_options(self.prefix)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .. import validation as check
 from .lsqr import End
 from .operators import Method, Normal, Wide, fill, python_matrix
-from .petsc import PETSc, refuse_unused_options
+from .petsc import PETSc, petsc_errors, refuse_unused_options
 from .preconditioner import Preconditioner
 from .solver import LSQR
 from .stacked import Stacked
@@ -112,7 +112,8 @@ class _Work:
         normal = python_matrix(comm, columns, columns, Normal(self.operator))
         wide = python_matrix(comm, stacked, columns, Wide(self.operator))
         ksp.setOperators(wide, normal)
-        ksp.setFromOptions()
+        with petsc_errors(config.prefix):
+            ksp.setFromOptions()
         self.own_pc = ksp.getPC().getType() == "python"
         if ksp.getType() == "python" and not self.own_pc:  # the own LSQR knows the own preconditioner only
             ksp.setType("lsqr")
@@ -145,9 +146,10 @@ class _Work:
         """At most `limit` iterations from a guess."""
         ksp, self.method.end = self.ksp, None
         fill(self.x, guess if self.operator.first else None)
-        ksp.setTolerances(max_it=limit)
-        ksp.setInitialGuessNonzero(guess is not None)
-        ksp.solve(self.b, self.x)
+        with petsc_errors(self._prefix):
+            ksp.setTolerances(max_it=limit)
+            ksp.setInitialGuessNonzero(guess is not None)
+            ksp.solve(self.b, self.x)
         if not self._checked:
             self._checked = True
             refuse_unused_options(self._prefix)

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import ctypes
 import difflib
+import re
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ..errors import MissingDependency, OptionsError
 
@@ -30,7 +33,7 @@ if "petsc4py.PETSc" not in sys.modules:  # options must be known before the firs
 
 from petsc4py import PETSc
 
-__all__ = ["PETSC_OPTIONS", "PETSc", "refuse_unused_options", "unused_options"]
+__all__ = ["PETSC_OPTIONS", "PETSc", "petsc_errors", "refuse_unused_options", "unused_options"]
 
 #: Options most often wanted, for suggestions when one is misspelt.
 PETSC_OPTIONS = (
@@ -44,6 +47,26 @@ PETSC_OPTIONS = (
     "ksp_norm_type",
     "pc_type",
 )
+
+
+@contextmanager
+def petsc_errors(prefix: str) -> Iterator[None]:
+    """Around calls that types and options decide: PETSc's own error of one that it does not take becomes a named one.
+
+    Raises
+    ------
+    OptionsError
+        On all ranks: types and options are the same everywhere.
+    """
+    try:
+        yield
+    except (PETSc.Error, UnicodeError) as error:
+        lines = [re.sub(r"^\[\d+\] +", "", line).strip() for line in str(error).splitlines()]
+        said = " ".join(line for line in lines if not re.search(r"^error code|\(\) at ", line))  # not the calls in C
+        what = f"PETSc does not take what it is told under the prefix -{prefix}: {said}"
+        named = OptionsError(what, f"another type or value; without options -{prefix}... the library chooses")
+        named.collective = True
+        raise named from error
 
 
 def unused_options(prefix: str) -> list[str]:

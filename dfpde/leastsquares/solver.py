@@ -44,7 +44,7 @@ class LSQR:
 
     @check.takes(
         rtol=check.real(above=0, below=1),
-        max_it=check.optional(check.integer(1)),
+        max_it=check.optional(check.integer(1, 2**31 - 1)),
         preconditioner=check.optional(check.preconditioner),
     )
     def __init__(

@@ -117,6 +117,9 @@ GROUPS = {
     "one name in two dimensions": (((1,), (), (), ()), (1,), [(1, 1, "a"), (2, 1, "a")]),
     "no names": (((1, 2), (-2,), (), ()), (1, 5), []),
     "a name of many words": (((7,), (), (), ()), (), [(1, 7, 'inlet "A" – left')]),
+    "names like lines of the format": (
+        ((7,), (8,), (), ()), (9,), [(1, 7, "$EndPhysicalNames"), (1, 8, "$Nodes"), (2, 9, "$EndElements")]
+    ),
 }
 WANTED = {
     "several groups of a curve": ({"a": 1, "b": 2, "c": 2}, {"9": 1}),
@@ -125,6 +128,7 @@ WANTED = {
     "one name in two dimensions": ({"a": 1}, {"a": 1}),
     "no names": ({"1": 1, "2": 2}, {"1": 1, "5": 1}),
     "a name of many words": ({'inlet "A" – left': 1}, {}),
+    "names like lines of the format": ({"$EndPhysicalNames": 1, "$Nodes": 1}, {"$EndElements": 1}),
 }
 
 

@@ -181,6 +181,22 @@ def test_exodus_sides(kind: str, tmp_path: Path) -> None:
         assert found.normals[:, 0] == pytest.approx(normal, abs=1e-14)
 
 
+@pytest.mark.parametrize(("kind", "nodes"), [("SHELL4", [1, 2, 5, 4]), ("TRISHELL3", [1, 2, 5]), ("TRI3", [1, 2, 5])])
+def test_exodus_edges_of_shells_count_from_three(kind: str, nodes: list[int], tmp_path: Path) -> None:
+    """Sides 1 and 2 of a shell, and of a triangle among points in space, are its faces."""
+    with h5py.File(tmp_path / "shell.e", "w") as file:
+        file["coord"], file["connect1"] = np.pad(POINTS, ((0, 0), (0, 1))).T, np.array([nodes], "i4")
+        file["connect1"].attrs["elem_type"] = kind
+        file["elem_ss1"], file["side_ss1"] = np.array([1], "i4"), np.array([3], "i4")
+    lengths, _, _ = measures(tmp_path / "shell.e")
+    assert lengths == pytest.approx({"1": 1.0})  # the edge of the first two nodes
+    assert Quadrature.boundary(read_mesh(tmp_path / "shell.e", SELF), "1", 1).normals[1] == pytest.approx(-1.0)
+    with h5py.File(tmp_path / "shell.e", "a") as file:
+        file["side_ss1"][:] = 2
+    with pytest.raises(MeshError, match="side set '1' has faces of 1 shells"):
+        read_mesh(tmp_path / "shell.e", SELF)
+
+
 def test_exodus_hexahedra_of_27_nodes(tmp_path: Path) -> None:
     """An affine cell has a constant Jacobian only if all nodes are where they belong."""
     low = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mpi4py import MPI
 
 import dfpde as df
-from dfpde.errors import NonFiniteError, ParameterError, ShapeError, SolverError
+from dfpde.errors import NonFiniteError, OptionsError, ParameterError, ShapeError, SolverError
 from dfpde.leastsquares import (
     LSQR,
     DenseRows,
@@ -167,6 +167,16 @@ def test_other_preconditioners_of_petsc(comm, options, kind):
     system = LeastSquares(make_tangent(comm, matrix, np.ones(90)), rhs[share(comm, 90)], 1e-2)
     found, oracle = df.KSP(prefix="dfpde_kind_", rtol=1e-12).solve(system), df.Dense().solve(system)
     np.testing.assert_allclose(found.value, oracle.value, atol=1e-8 * np.abs(oracle.value).max())
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("ksp_type", "lsqrr"), ("pc_type", "nonsense"), ("ksp_max_it", "-5"), ("ksp_type", "preonly")]
+)
+def test_options_that_petsc_refuses_are_named(comm, options, option, value):
+    options(option, value)
+    system = LeastSquares(make_tangent(comm, np.eye(4), np.ones(4)), np.ones(4)[share(comm, 4)], 1e-2)
+    with pytest.raises(OptionsError, match="under the prefix -dfpde_kind_"):
+        df.KSP(prefix="dfpde_kind_").solve(system)
 
 
 @given(st.integers(1, 5000), st.floats(0.5, 5000), st.sampled_from([0, 1, 2]))

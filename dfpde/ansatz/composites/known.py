@@ -79,7 +79,7 @@ class Known(_WithoutParameters):
         shape: tuple[int, ...] = (),
         dtype: type = float,
     ) -> None:
-        if dtype not in (float, complex):
+        if dtype is not float and dtype is not complex:
             raise ParameterError(f"dtype = {dtype!r}", "float or complex")
         self.dim, self.shape, self.dtype = dim, tuple(shape), dtype
         self.functions = dict(derivatives)

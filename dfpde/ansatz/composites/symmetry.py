@@ -74,12 +74,17 @@ class Symmetric(Composite):
         return [(number, alpha, factor) for number, factor in enumerate(self._factors(alpha))]
 
 
+def _pair(name: str, value: Any) -> None:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise check.wrong_type(name, value, "a pair")
+
+
 def _images(
     ansatz: Ansatz, reflections: Sequence[tuple[Sequence[int], int | Sequence[int]]]
 ) -> list[tuple[tuple[int, ...], Array]]:
     """Signs and weight (shape of the field) of every image: the expanded product Π_r ½ (1 + s_r R_r)."""
     images: dict[tuple[int, ...], Array] = {(1,) * ansatz.dim: np.ones(ansatz.shape)}
-    check.each(check.pair, "pairs (signs, parity)")("reflections", reflections)
+    check.each(_pair, "pairs (signs, parity)")("reflections", reflections)
     for signs, parity in reflections:
         check.numbers(1)("signs", signs)
         if len(signs) != ansatz.dim or np.shape(parity) not in ((), ansatz.shape):
