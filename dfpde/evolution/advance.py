@@ -169,13 +169,14 @@ def _give_up(run: Run, state: State, tries: Sequence[Try]) -> StepError:
 def first_step(run: Run, state: State, end: float) -> float:
     """Automatic first step size from ‖u‖, ‖u_t‖ and ‖u_tt‖ (Hairer, Nørsett, Wanner I, II.4), in field norms."""
     problem = run.problem
-    scale = run.controller.tolerance(problem.norm(state.theta))
     guess = 1e-3 * (end - state.t)
     system = problem.system(state.t, state.theta)
     context = StageContext(state.t, guess, 1, state.step, 0, state.rule_carry)
     v = run.regularization.velocity(system, state.anchor, run.solver, context)
     before = system.tangent.apply(v.value)
-    d0, d1 = problem.norm(state.theta) / scale, system.tangent.norm(before) / scale
+    size, speed = problem.norm(state.theta), system.tangent.norm(before)
+    scale = run.controller.tolerance(size if size > 0 else guess * speed)  # u = 0 is no measure: the u that comes is
+    d0, d1 = size / scale, speed / scale
     small = 0.01 * d0 / d1 if min(d0, d1) > 1e-5 else guess
     small = min(small, end - state.t)
     later = problem.system(state.t + small, state.theta + small * v.value)

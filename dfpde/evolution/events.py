@@ -25,8 +25,12 @@ PROBE = 1e-6
 
 StepTo = Callable[[float], State]
 
-#: Most steps taken to locate one event; Illinois' method needs about 8 for a smooth g, bisection 34.
-MOST_TRIALS = 50
+#: Steps by Illinois' method, which needs about 8 for a smooth g; a multiple root, or a g that is much larger on one
+#: side, is bisected from then on, in 34.
+SECANTS = 12
+
+#: Most steps taken to locate one event.
+MOST_TRIALS = 60
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def locate(
     start: tuple[float, float],
     end: tuple[State, float],
 ) -> State:
-    """State at the root, by the Illinois variant of regula falsi on the end time of a step.
+    """State at the root, by the Illinois variant of regula falsi on the end time of a step, then by bisection.
 
     Parameters
     ----------
@@ -104,23 +108,29 @@ def locate(
     """
     t0, g0 = start
     state, g1 = end
-    t1, width, side = state.t, state.t - t0, 0
-    for _ in range(MOST_TRIALS):
-        if g1 == 0.0 or t1 - t0 <= LOCATED * width:
+    t1, side, secants, sure = state.t, 0, SECANTS, False
+    rounding = 2.0**-52 * abs(t1)
+    near, weight0, weight1 = max(LOCATED * (t1 - t0), 4 * rounding), 1.0, 1.0
+    for trial in range(MOST_TRIALS):
+        if g1 == 0.0 or t1 - t0 <= near:
             break
-        t = t1 - g1 * (t1 - t0) / (g1 - g0)
-        t = min(max(t, t0 + 0.01 * LOCATED * width), t1)
-        trial = step_to(t)
-        g = event.at(trial, comm)
-        if g == 0.0 or (g < 0) == (g1 < 0):
-            moved = t1 - t
-            state, t1, g1 = trial, t, g
-            if moved <= LOCATED * width:
-                break
-            g0, side = (g0 / 2 if side == 1 else g0), 1
+        if sure:  # t1 has stopped to move: the root is there if g has the other sign just before
+            t = t1 - near / 2
+        elif trial < secants:
+            t = t1 - weight1 * g1 * (t1 - t0) / (weight1 * g1 - weight0 * g0)
         else:
-            t0, g0 = t, g
-            g1, side = (g1 / 2 if side == -1 else g1), -1
+            t = (t0 + t1) / 2
+        t = min(max(t, t0 + max(0.01 * near, rounding)), t1)
+        there = step_to(t)
+        g = event.at(there, comm)
+        if g == 0.0 or (g < 0) == (g1 < 0):
+            secants = 0 if sure else secants
+            sure = t1 - t <= near and not sure
+            state, t1, g1 = there, t, g
+            weight0, weight1, side = (weight0 / 2 if side == 1 else 1.0), 1.0, 1
+        else:
+            t0, g0, sure = t, g, False
+            weight1, weight0, side = (weight1 / 2 if side == -1 else 1.0), 1.0, -1
     return state
 
 
@@ -181,7 +191,13 @@ class Watch:
         near = LOCATED * (end.t - start.t) + 16 * 2.0**-52 * abs(end.t)
         together = [(i, root) for i, root in zip(crossed, roots, strict=True) if root.t - first.t <= near]
         latest = max((root for _, root in together), key=lambda state: state.t)  # where all of them have happened
-        return [self.events[i] for i, _ in together], end if end.t - latest.t <= near else latest
+        there = end if end.t - latest.t <= near else latest
+        met = {i for i, _ in together} | {i for i in crossed if self._is_behind(i, there)}
+        return [self.events[i] for i in sorted(met)], there
+
+    def _is_behind(self, i: int, state: State) -> bool:
+        """Whether event i has happened at a state: its root, found by other steps, may lie a little later."""
+        return self.events[i].crossed(self.before[i], self.events[i].at(state, self.comm))
 
     def _root(self, i: int, start: State, end: tuple[State, float], step_to: StepTo) -> State:
         """Of event i, which crosses zero from the sign that is kept."""
@@ -195,6 +211,7 @@ class Watch:
             if event.action is not None:
                 with collective_errors(self.comm):
                     changed = event.action(state)
+                    check.optional(check.state)("what an event's action returns", changed)
                 same_on_all_ranks(self.comm, state_from_action=changed)
                 state = state if changed is None else changed
         return None if any(event.action is None for event in happened) else state.with_(at_end=False)

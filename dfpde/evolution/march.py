@@ -27,7 +27,7 @@ Adapt = Callable[[Model, State], "tuple[Model, State] | None"]
 
 
 def _pair(changed: object) -> None:
-    if not (isinstance(changed, tuple) and len(changed) == 2):
+    if not (isinstance(changed, tuple | list) and len(changed) == 2):
         raise check.wrong_type("what adapt returns", changed, "None, or a pair (problem, state)")
     check.model("the problem that adapt returns", changed[0])
     check.state("the state that adapt returns", changed[1])

@@ -12,6 +12,7 @@ Singular direction by direction, v ← β ρ a + (1 − β) v_DF with β = ε²/
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 from .. import validation as check
@@ -72,7 +73,7 @@ class InertiaFromMass(Anchored):
 
     def coefficients(self, tau: float) -> tuple[float, float]:
         """(ε, ρ) for solves that are τ apart."""
-        if not (check.is_real(tau) and 0 < abs(tau) < math.inf):
+        if not (check.is_real(tau) and 0 < abs(tau) <= sys.float_info.max):
             raise ParameterError(f"tau = {tau!r}", "a time between two solves, finite and not 0")
         stiffness = self.mass / abs(tau)
         eps2 = stiffness + self.friction

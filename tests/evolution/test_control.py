@@ -74,6 +74,16 @@ def test_steps_stay_within_their_bounds():
     assert max(s.statistics.dt for s in run) <= 0.03
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-12])
+def test_a_run_from_zero_chooses_its_first_step(scale):
+    """‖u‖ = 0 is no measure of an error: that of the solution c = scale (t, t²/2) soon after is."""
+    problem = vector_problem(linear(2), lambda t, c: scale * np.array([1.0, t]), 2)
+    start = df.State(0.0, np.zeros(2))
+    state = last(df.evolve(problem, start, until=2.0, regularization=df.Tikhonov(1e-9), controller=df.PI(rtol=1e-6)))
+    np.testing.assert_allclose(state.theta, scale * np.array([2.0, 2.0]), rtol=1e-6)
+    assert state.step < 40
+
+
 def test_last_step_is_not_tiny():
     """Steps towards the end are shared out: none is shorter than half its neighbour because of the end."""
     states = list(

@@ -105,6 +105,41 @@ def test_an_end_is_not_lost_beside_an_action():
     assert len(seen) == 2
 
 
+@pytest.mark.parametrize(
+    "g",
+    [
+        lambda d: d**3,
+        lambda d: math.copysign(abs(d) ** 9, d),
+        lambda d: math.copysign(abs(d) ** 0.2, d),
+        lambda d: math.expm1(300 * d),
+        lambda d: -math.expm1(-300 * d),
+        lambda d: 1e12 if d > 0 else -1e-12,
+        lambda d: 1e-300 * d,
+    ],
+    ids=["cubic", "order 9", "root", "exponential", "saturated", "jump", "small"],
+)
+def test_a_root_is_found_however_g_is_bent(g):
+    """Multiple roots, and functions much larger on one side: secants alone stay where they are."""
+    states = run(lambda t, c: [1.0], [0.0], 2.0, [Event(lambda t, s: g(t - 0.7))], controller=df.Fixed(0.5))
+    assert states[-1].t == pytest.approx(0.7, abs=1e-9)
+
+
+@pytest.mark.parametrize("others", [1, 2])
+def test_what_is_found_a_little_later_has_happened_all_the_same(others):
+    """A triple root is located less sharply than a simple one; where that one is, g has its new sign."""
+    done = []
+    events = [Event(lambda t, s: (t - 0.7) ** 3, lambda s: done.append("triple"))]
+    events += [Event(lambda t, s, k=k: (k + 1) * (t - 0.7), lambda s, k=k: done.append(k)) for k in range(others)]
+    run(lambda t, c: [1.0], [1.0], 2.0, events)
+    assert done == ["triple", *range(others)]
+
+
+@pytest.mark.parametrize("returned", [3, "state", np.zeros(1), (None, None)])
+def test_what_an_action_returns_is_a_state(returned):
+    with pytest.raises(ParameterError, match="what an event's action returns"):
+        run(lambda t, c: [1.0], [0.0], 2.0, [Event(lambda t, s: t - 0.7, lambda s: returned)])
+
+
 def test_a_ball_bounces_as_often_as_it_does():
     """Flights of 2 v/g, shorter by the factor of restitution, while steps are as long as flights."""
     hits = []
