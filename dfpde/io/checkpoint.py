@@ -31,7 +31,7 @@ from .files import replace
 from .identity import different, identity
 
 FORMAT = "dfpde checkpoint"
-VERSION = 3
+VERSION = 4
 
 Arrays = dict[str, NDArray[Any]]
 
