@@ -241,7 +241,7 @@ def _warn(problem: Model, relative: float, best: Minimum, count: int) -> None:
 
 
 def _looked_at(problem: Model, best: Minimum) -> Statistics:
-    """Misfit and leverages of the field that was found, with a word where the points do not resolve it; collective."""
+    """Misfit and leverages of the field that was found; warns where the points do not resolve it; collective."""
     found = Statistics(error=best.misfit)
     if not looked_at(problem):
         return found

@@ -14,17 +14,11 @@ import meshio
 import numpy as np
 import pytest
 import skfem
+from small_meshes import STRAIGHT
 
 from dfpde.io import ParaViewWriter, SeriesWriter, VTKHDFWriter
 
-MESHES = {
-    "line": skfem.MeshLine().refined(3),
-    "triangle": skfem.MeshTri().refined(2),
-    "quad": skfem.MeshQuad().refined(2),
-    "tetra": skfem.MeshTet().refined(1),
-    "hexahedron": skfem.MeshHex().refined(1),
-    "triangle6": skfem.MeshTri2.from_mesh(skfem.MeshTri().refined(1)),
-}
+MESHES = STRAIGHT | {"triangle6": skfem.MeshTri2.from_mesh(skfem.MeshTri().refined(1))}
 
 
 def linear(x):

@@ -14,6 +14,14 @@ from skfem.io.meshio import HEX_MAPPING
 from dfpde.domain import raw as mesh_raw
 
 KINDS = tuple(mesh_raw.MESH_TYPES)
+# One of a few cells for each straight cell type, the unit cube
+STRAIGHT = {
+    "line": skfem.MeshLine().refined(3),
+    "triangle": skfem.MeshTri().refined(2),
+    "quad": skfem.MeshQuad().refined(2),
+    "tetra": skfem.MeshTet().refined(1),
+    "hexahedron": skfem.MeshHex().refined(1),
+}
 # Q(k) or P(k) composed with the map F of a cell, times det J, lies in the reference space of this degree
 DEGREE = {
     "line": lambda k: k,

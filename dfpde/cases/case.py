@@ -106,7 +106,7 @@ class Case:
     folder: Path
     text: str
     domain: Domain
-    equation: Any
+    equation: equations.Equation
     ansatz: Any
     fit: Fit
     time: Time
@@ -230,12 +230,13 @@ def _one_of(options: Mapping[str, Any], table: Mapping[str, Any], section: str, 
     return read(maker, {key: value for key, value in table.items() if key != kind}, section, (kind,))
 
 
-def _equation(table: Mapping[str, Any], folder: Path) -> Any:
+def _equation(table: Mapping[str, Any], folder: Path) -> equations.Equation:
     if ("name" in table) == ("function" in table):
         remedy = f'name = one of {", ".join(EQUATIONS)}, or function = "file.py:rhs"'
         raise CaseError("needs name or function, one of them", remedy, "equation")
     if "name" in table:
-        return _one_of(EQUATIONS, table, "equation", "name", None)
+        named: equations.Equation = _one_of(EQUATIONS, table, "equation", "name", None)
+        return named
     rhs = function(table["function"], folder, "equation.function")
     parameters = {key: value for key, value in table.items() if key not in ("function", "components")}
     accepted = list(inspect.signature(rhs).parameters)[3:]

@@ -20,7 +20,7 @@ Array = NDArray[Any]
 
 
 class Equation(Protocol):
-    """u_t = f(t, x, u) with initial data."""
+    """u_t = f(t, x, u); with initial data where it has a method `initial`, x ↦ u₀ (*shape, N)."""
 
     @property
     def dim(self) -> int | None:
@@ -34,10 +34,6 @@ class Equation(Protocol):
 
     def rhs(self, t: float, x: Array, u: Field) -> Array:
         """f, (*shape, N), at points x (dim, N)."""
-        ...
-
-    def initial(self, x: Array) -> Array:
-        """u₀, (*shape, N)."""
         ...
 
 

@@ -2,8 +2,8 @@
 
     G = (Re⟨J_i, J_j⟩  Re⟨J_i, f⟩; ·  ‖f‖²) = RᵀR,      ‖J v − f‖ = |R (v, −1)|,      ⟨u, v⟩ = ∫ conj(u) v dx
 
-R is a root of G from its eigenvalues.  Scalar products are exact; residuals below √u ‖f‖, u the unit roundoff, are lost
-in forming them, and so are singular values below √u of the largest.
+R is a root of G from its eigenvalues.  Scalar products are exact; residuals below 1e-8 ‖f‖, the root of the
+unit roundoff, are lost in forming them, and so are singular values below 1e-8 of the largest.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class MeshFile:
-    """Nodes, blocks of cells, and words about names that were found but not understood.
+    """Nodes, blocks of cells, and messages about names that were found but not understood.
 
     Attributes
     ----------

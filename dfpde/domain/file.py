@@ -130,7 +130,7 @@ def _facets(file: MeshFile, dim: int) -> dict[str, NDArray[Any]]:
 
 
 def _say_unread(path: Path, file: MeshFile, dim: int) -> None:
-    """A word about names that have no meaning here."""
+    """Warn of names that have no meaning here."""
     low = {group.name for block in file.blocks if block.dim < dim - 1 for group in block.groups}
     words = list(file.unread)
     if low:

@@ -96,10 +96,10 @@ class Numbers:
 
 def _text(text: bytes) -> Array:
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # numpy warns where it stops at a word
+        warnings.simplefilter("error")  # at a word NumPy 1 warns, and later versions raise
         try:
             return np.fromstring(text.decode("latin-1"), sep=" ")
-        except DeprecationWarning as error:
+        except (DeprecationWarning, ValueError) as error:
             raise ValueError("something that is no number") from error
 
 

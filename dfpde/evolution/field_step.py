@@ -41,9 +41,9 @@ Array = NDArray[Any]
 DEFAULT = 1e-4
 #: Share of the tolerance that is left to the misfit of a projection.
 SHARE = 0.3
-#: A misfit above the tolerance is the ansatz's up to this multiple of that of the step before.
+#: A misfit of up to this multiple of the last step's is put down to the ansatz: a shorter step would not lower it.
 ALLOWED = 2.0
-#: One that is larger is not, where a step of a quarter of the size has less than this share of its defect.
+#: A larger one is put down to the step size if a step of a quarter of the size has less than this share of its defect.
 BETTER = 0.9
 
 

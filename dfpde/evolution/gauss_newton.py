@@ -177,6 +177,6 @@ class GaussNewton(Linearized):
 
 
 def _together(error: E) -> E:
-    """Raised from reduced numbers: on all ranks."""
+    """The error, marked as raised on all ranks: what led to it are reduced numbers."""
     error.collective = True
     return error

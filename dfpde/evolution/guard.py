@@ -25,11 +25,11 @@ STALL, MOVED = 2000, 1e-6
 #: Steps over which they have become small, and small beside the mean of the steps before.
 SMALL, FELL = 300, 1 / 50
 
-#: Part of ‖f‖ that the ansatz may lose without a word.
+#: Part of ‖f‖ that the ansatz may lose without a warning.
 LOST = 0.1
 
-#: What the loss must have come to, relative to the largest ‖u‖: near a steady state, or for a moment, all of f may be
-#: lost.
+#: Loss so far, relative to the largest ‖u‖, below which there is no warning: near a steady state, or for a moment, all
+#: of f may be lost without harm.
 MATTERS = 1e-2
 
 #: Growth of ‖f‖ at which fixed steps are looked at.

@@ -38,8 +38,8 @@ RARELY = 20
 #: Stages of a step, for its cost.
 STAGES = 4
 
-#: Most parameters for which leverages are computed: p² numbers on every rank.  Nor are they for sparse tangents: every
-#: degree of freedom of a finite-element space has its points.
+#: Most parameters for which leverages are computed: p² numbers on every rank.  Sparse tangents are left out as well:
+#: every degree of freedom of a finite-element space has points of its own.
 MOST = 4096
 
 

@@ -1,8 +1,8 @@
 """Firedrake: its forms as a semi-discrete model.
 
 Firedrake is installed from source with its own PETSc (firedrakeproject.org), in no package registry that the test suite
-can use: its test is skipped where it is missing, and this file has been run by nobody who wrote it.  Its functions come
-to dfpde's points by Firedrake's own ``u.at(points)``, a field goes into Firedrake by
+can use: its test is skipped where it is missing, and this file has never been run.  Its functions come to dfpde's
+points by Firedrake's own ``u.at(points)``, a field goes into Firedrake by
 ``Function(V).dat.data[:] = field(nodes(V).x)``.
 """
 

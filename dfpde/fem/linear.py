@@ -115,7 +115,8 @@ class LinearSolver:
         Raises
         ------
         SolverError
-            The KSP did not converge: reason, norms, iterations, advice; on all ranks.
+            The KSP did not converge: reason, norms, iterations, advice; on all ranks.  Or SuperLU's solution
+            is not finite.
         """
         b = self.nodes.sum(load)
         if self._fixed is None:
@@ -144,7 +145,7 @@ class LinearSolver:
 
     def _run(self, b: Any) -> Any:
         if self._factor is not None:
-            return self._factor.solve(b)
+            return _finite(self._factor.solve(b), b)
         x = b.duplicate()
         self.ksp.solve(b, x)
         reason = int(self.ksp.getConvergedReason())
@@ -182,3 +183,13 @@ def _factor(matrix: Any, fixed: Array) -> Any:
         raise SolverError(
             f"finite-element solve (SuperLU, n = {len(fixed)}): {error}", "look at the matrix: it is singular"
         ) from error
+
+
+def _finite(x: Array, b: Array) -> Array:
+    """What SuperLU found; it tells nobody of NaN."""
+    if not np.isfinite(x).all():
+        raise SolverError(
+            f"finite-element solve (SuperLU, n = {len(b)}): the solution is not finite, ‖b‖ = {np.linalg.norm(b):.3e}",
+            "look at the right-hand side (NaN, infinity?) and at the matrix (nearly singular?)",
+        )
+    return x

@@ -24,7 +24,7 @@ Array = NDArray[Any]
 
 ZERO = 256 * float(np.finfo(float).eps)  # ‖A 1_k‖ relative to ‖A‖ that is rounding
 COMPATIBLE = 1e-3  # |∫ f| relative to Σ |f_i| that counts as quadrature error, and is taken out
-EXACT = 1e-8  # beyond which that is said
+EXACT = 1e-8  # the same beyond which a warning is given
 
 
 @dataclass(frozen=True, eq=False)

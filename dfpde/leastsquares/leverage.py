@@ -56,7 +56,8 @@ def leverage(tangent: Tangent, eps: float, scale: Array | None = None) -> Levera
     tangent : Tangent
         √W J.
     eps : float
-        ε ≥ 0.  Directions with σ below √u σ_max, u the unit roundoff, are lost in JᵀWJ and count as uninformed.
+        ε ≥ 0.  Directions with σ below 1e-8 σ_max (root of the unit roundoff) are lost in JᵀWJ and count as
+        uninformed.
     scale : (p,) array or None
         D, the metric of the parameters.
 

@@ -3,7 +3,7 @@
     minimize ‖r(θ)‖,  r = √W (u − Φ(θ)):      δ = argmin ‖J δ − r‖² + ε² ‖D δ‖²,      θ ← θ + δ where ‖r‖ falls
 
 D_j = (‖J e_j‖² + (φ max_i ‖J e_i‖)²)^½, the column norms of Moré (1978) with a floor φ: without it what hardly moves
-the field (a saturated neuron, a component of small amplitude) runs.  ε is the misfit times a factor λ that follows
+the field (a saturated neuron, a component of small amplitude) runs away.  ε is the misfit times a factor λ that follows
 Nielsen's gain-ratio rule (Madsen, Nielsen, Tingleff, Methods for Non-Linear Least Squares Problems, 2004): a damping
 that falls with the misfit keeps the convergence quadratic where parameters are redundant (Yamashita, Fukushima,
 Computing Suppl. 15 (2001) 239; Fan, Pan, Numer. Algorithms 46 (2007) 71).

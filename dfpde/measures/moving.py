@@ -38,7 +38,7 @@ from .quality import Sampling, sampling
 Array = NDArray[Any]
 Weight = Callable[[Field, Array], Array]
 
-#: Effective samples for each point below which a word is said: one point in a hundred carries ‖u‖.
+#: Effective samples for each point below which a warning is given: one point in a hundred carries ‖u‖.
 POOR = 0.01
 
 #: Standard errors by which two measurements of the same ‖u‖ may differ, and the least relative difference that counts.

@@ -32,7 +32,7 @@ from .moving import SamplingWarning
 
 Array = NDArray[Any]
 
-#: Accepted share of the proposals below which a word is said; 0.57 is optimal in many dimensions.
+#: Accepted share of the proposals below which a warning is given; 0.57 is optimal in many dimensions.
 LEAST = 0.2
 
 
@@ -152,7 +152,7 @@ class Walkers:
             there = x + root @ step
             new_log, new_slope = _logarithm(Field(problem.ansatz, theta, there))
             back = -step - drift @ new_slope
-            with np.errstate(invalid="ignore"):  # from nowhere to nowhere: NaN, not taken
+            with np.errstate(invalid="ignore"):  # u = 0 at both points: NaN, not accepted
                 ratio = new_log - log - 0.5 * (np.sum(back**2, axis=0) / noise**2 - np.sum(xi**2, axis=0))
             taken = np.log(uniform[0]) < ratio
             x, log = np.where(taken, there, x), np.where(taken, new_log, log)

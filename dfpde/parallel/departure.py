@@ -137,7 +137,7 @@ class Departure:
     def watch(self, comm: MPI.Comm) -> None:
         """Install the hooks at the first communicator of several ranks; those that are there are called first.
 
-        A process that begins with work of its own is not `expect`-ed to share any: its end is its own affair.
+        A process whose first communicator is its own alone shares no work, so its end concerns no other: the hooks go.
         """
         if comm.size == 1:
             if self.early:

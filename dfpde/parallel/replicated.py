@@ -1,7 +1,7 @@
 """What all ranks must hold alike: values as text, and their comparison over a communicator.
 
-θ, times, tolerances and the choice of methods are replicated by the user.  Ranks that hold different ones go apart
-without a word, because each takes part in every sum.
+θ, times, tolerances and the choice of methods are replicated by the user.  Ranks that hold different ones diverge
+silently, because each takes part in every sum.
 """
 
 from __future__ import annotations

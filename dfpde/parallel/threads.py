@@ -18,7 +18,7 @@ VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """BLAS with one thread inside (14 µs), unless one of `VARIABLES` is set; context manager and decorator."""
+    """BLAS with one thread inside, unless one of `VARIABLES` is set; context manager and decorator."""
     if any(os.environ.get(name) for name in VARIABLES):
         yield
         return

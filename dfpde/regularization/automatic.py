@@ -78,7 +78,7 @@ class AutoInertia(Regularization):
 
 
 #: Smallest ε relative to the larger one of the first ‖J‖ of the run and the present one: where the normal equations of
-#: the preconditioner lose all digits, √u.  Not to the present alone: where the whole tangent vanishes, inertia has to
+#: the preconditioner lose all digits, 1e-8.  Not to the present alone: where the whole tangent vanishes, inertia has to
 #: take over.  Not to the largest so far: a component that was narrow for one stage would stop all of θ for good.
 FLOOR = 2.0**-26
 

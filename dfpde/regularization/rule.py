@@ -110,7 +110,7 @@ class Anchored(Regularization):
 
 
 #: Solves of the first velocity, which has no anchor: iterated Tikhonov, bias β^k instead of β in every direction.
-#: The factor is the same for all, so one costs a few products.
+#: All use the same factor, so a further one costs a few products only.
 FIRST_SOLVES = 4
 
 

@@ -48,6 +48,7 @@ def test_ranks_agree(alone, ranks, mpirun, tmp_path):
 
 
 def test_a_misspelt_option_ends_all_ranks_with_a_suggestion(mpirun, tmp_path):
+    pytest.importorskip("petsc4py")
     done = mpirun(2, [JOB, "--quick", "--out", tmp_path, "-dfpde_ksp_typ", "cgls"], timeout=60)
     assert done.returncode != 0
     assert done.stderr.count("OptionsError") == 1 and "did you mean -dfpde_ksp_type" in done.stderr

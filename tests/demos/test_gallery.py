@@ -6,6 +6,7 @@ Bounds are about three times what was measured with --quick, docs/gallery.md.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 from pathlib import Path
 
@@ -74,12 +75,17 @@ def test_the_whole_gallery_on_two_ranks(demos, mpirun, tmp_path):
     pass rounding on, and on another BLAS the quartic oscillator's error was ten times that of one rank (7e-3, 7e-4),
     bound 5e-2.  What has to agree between ranks is tested where it is well posed: one solve, a step, the main job.
     """
-    done = mpirun(2, [DEMOS / "gallery.py", "--quick", "--stop", "1", "--out", str(tmp_path)], timeout=900)
+    petsc = importlib.util.find_spec("petsc4py") is not None
+    names = sorted(name for name in BOUNDS if petsc or name != "gray_scott")
+    options = ["--quick", "--stop", "1", "--out", str(tmp_path), "--only", *names]
+    done = mpirun(2, [DEMOS / "gallery.py", *options], timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     results = json.loads(done.stdout.splitlines()[-1])
-    assert set(results) == set(BOUNDS)
+    assert sorted(results) == names
     for name, result in results.items():
         check(name, result)
+    if not petsc:
+        pytest.skip("gray_scott alone: finite elements on several ranks need petsc4py")
 
 
 def test_references_agree_with_known_solutions(demos):

@@ -210,6 +210,8 @@ def test_named_errors_on_all_ranks(comm):
         broken.system(0.0, theta)
     with pytest.raises(ParameterError):
         fem.SemiDiscrete(ansatz, local, lambda t, u: u, space.nodes, fixed=fem.FixedNodes(np.array([10**6])))
+    with pytest.raises(SolverError):
+        fem.LinearSolver(space.nodes, space.nodes.matrix(local), "dfpde_fem_nan_").solve(np.full(space.nodes.n, np.nan))
     if space.nodes.serial:
         pytest.skip("SuperLU has no iterations that could be too few")
     few = fem.LinearSolver(space.nodes, space.nodes.matrix(local), "dfpde_fem_few_", max_it=1)

@@ -6,19 +6,12 @@ import meshio
 import numpy as np
 import pytest
 import skfem
+from small_meshes import STRAIGHT
 
 import dfpde as df
 from dfpde import fem
 from dfpde.errors import MeshError, NonFiniteError, ParameterError
 from dfpde.io.vtk import grid_of
-
-MESHES = {
-    "line": skfem.MeshLine().refined(3),
-    "triangle": skfem.MeshTri().refined(2),
-    "quad": skfem.MeshQuad().refined(2),
-    "tetra": skfem.MeshTet().refined(1),
-    "hexahedron": skfem.MeshHex().refined(1),
-}
 
 
 def scalar(x):
@@ -42,10 +35,10 @@ def write(path, mesh, kind, comm, cell_data=None, **fields):
 
 @pytest.mark.mpi
 @pytest.mark.parametrize("suffix", ["vtu", "xdmf"])
-@pytest.mark.parametrize("kind", MESHES)
+@pytest.mark.parametrize("kind", STRAIGHT)
 def test_linear_functions_come_back(comm, shared_tmp_path, monkeypatch, kind, suffix):
     monkeypatch.chdir(shared_tmp_path)  # meshio writes the .h5 of an .xdmf where it is
-    path, mesh = shared_tmp_path / f"{kind}.{suffix}", MESHES[kind]
+    path, mesh = shared_tmp_path / f"{kind}.{suffix}", STRAIGHT[kind]
     write(path, mesh, kind, comm, u=scalar, v=vector)
     found = fem.load(path, comm=comm)
     assert set(found) == {"u", "v"}
@@ -107,7 +100,7 @@ def test_single_precision_is_enough_for_initial_data(comm, shared_tmp_path):
 
 
 def test_a_step_of_the_writer_for_paraview_comes_back(tmp_path):
-    writer = df.ParaViewWriter(tmp_path / "run", MESHES["triangle"])
+    writer = df.ParaViewWriter(tmp_path / "run", STRAIGHT["triangle"])
     writer.write(0.0, u=scalar, v=vector)
     found = fem.load(tmp_path / "run" / "000000.vtu")
     np.testing.assert_array_equal(found["u"].nodal, scalar(found["u"].space.nodes.x))
@@ -116,7 +109,7 @@ def test_a_step_of_the_writer_for_paraview_comes_back(tmp_path):
 
 @pytest.mark.mpi
 def test_what_is_no_function_of_the_space_is_named(comm, shared_tmp_path):
-    mesh, path = MESHES["triangle"], shared_tmp_path / "u.vtu"
+    mesh, path = STRAIGHT["triangle"], shared_tmp_path / "u.vtu"
     write(path, mesh, "triangle", comm, u=scalar)
     space = fem.Space(df.Mesh.from_skfem(mesh, comm), skfem.ElementTriP2())
     with pytest.raises(ParameterError, match="nodes have no point there, first") as caught:

@@ -1,4 +1,4 @@
-"""Ansätze differentiated by a machine: what JAX (`JaxFunction`) and PyTorch (`TorchFunction`) share.
+"""Ansätze by automatic differentiation: what JAX (`JaxFunction`) and PyTorch (`TorchFunction`) share.
 
 A function of one point, f(θ, x) with θ (p,) and x (dim,), and seven transformations of functions (`Transforms`) give
 the values, all derivatives, the tangent and its products on any number of points:
