@@ -69,8 +69,10 @@ def on_post_page(output: str, page: Any, config: Any) -> str:
 
 
 def on_post_template(output_content: str, template_name: str, config: Any) -> str:
-    """The same for 404.html."""
-    return _from_here(output_content, "") if template_name.endswith(".html") else output_content
+    """The same for 404.html, whose own addresses begin at the root of a server: the site may lie in a folder."""
+    if not template_name.endswith(".html"):
+        return output_content
+    return _from_here(re.sub(r'\b(href|src)="/(?!/)', r'\1="', output_content), "")
 
 
 def _from_here(output: str, root: str) -> str:

@@ -52,7 +52,8 @@ class ClosedForm:
 
     ::
 
-        model = df.closed_form.ClosedForm(df.GaussianMixture.full(10, 2), Operator.ornstein_uhlenbeck(A, c, D))
+        ansatz = df.GaussianMixture.full(10, 2)
+        model = df.closed_form.ClosedForm(ansatz, Operator.ornstein_uhlenbeck(A, c, D))
         for state in df.evolve(model, start, until=8.0): ...
 
     Parameters

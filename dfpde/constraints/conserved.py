@@ -61,7 +61,8 @@ class Conserving:
     ::
 
         held = Conserving(problem, (Functional.linear(), energy), df.Inertia(1e-4, 0.97), start)
-        for state in df.evolve(problem, start, regularization=held, integrator=held.integrator(df.RK4), ...):
+        how = {"regularization": held, "integrator": held.integrator(df.RK4)}
+        for state in df.evolve(problem, start, until=1.0, **how): ...
 
     Raises
     ------

@@ -73,6 +73,12 @@ def test_blocks_that_do_not_run_say_why():
     assert all(len(block.reason) > 10 for page in pages() for block in blocks(page) if block.reason)
 
 
+def test_lines_of_code_fit_a_page():
+    """92 characters are what a page of the site shows without scrolling."""
+    wide = [(str(block), line) for page in pages() for block in blocks(page) for line in block.code.splitlines()]
+    assert [place for place, line in wide if len(line) > 92] == []
+
+
 def test_notebooks_hold_no_output():
     for page in notebooks():
         cells = [cell for cell in json.loads(page.read_text())["cells"] if cell["cell_type"] == "code"]
