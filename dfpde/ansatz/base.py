@@ -75,6 +75,7 @@ class Ansatz(ABC):
         x : (dim, M) array
             A sample of the quadrature, denser where u₀ is large; the same on all ranks.
         seed : int
+            Which of the guesses; several starts of `fit` take its seed and the following numbers.
 
         Raises
         ------

@@ -96,9 +96,13 @@ def sensitivities(
     initial : (p, q_s) array or None
         Directions ∂θ₀/∂s; None is no directions.
     until : float
+        Time of the end.
     steps : int
+        Steps of equal size from `start.t` to `until`.
     regularization : Inertia, InertiaFromMass or Tikhonov
+        A rule whose ε is given; that of `AutoInertia` is not differentiated.
     integrator : ExplicitRungeKutta
+        Its error estimate is not used.
     solver : Solver or None
         None is one of its own, as in `evolve`.
 

@@ -209,6 +209,7 @@ def check_epsilon(
     found : Spectrum
         Of its tangent.
     eps : float
+        ε of the solve.
     anchor, rho : (p,) array or None, float
         With inertia the solve is for r = f − ρ J a, of which less can be lost.
     tolerance : float

@@ -39,6 +39,7 @@ class Elliptic:
     Parameters
     ----------
     space : Space
+        Where c lives; any scalar element, a Lagrange one for Dirichlet values.
     form : skfem.BilinearForm
         a, on the cells.
     boundary : mapping of name -> skfem.BilinearForm, optional

@@ -42,6 +42,7 @@ class StiffModel:
     Parameters
     ----------
     nodes : Nodes
+        Where the degrees of freedom are.
     mass : scipy sparse (n, n)
         This rank's sub-assembled part of M of one component.
     stiffness : scipy sparse (n, n), or a sequence of them

@@ -191,6 +191,7 @@ def learn(
     dt : float
         Step h; without friction and noise, stable for h √(λ/μ) < 2 (Verlet), λ the largest curvature of L.
     steps : int
+        Number of steps.
     scheme : Splitting
         `VERLET`, `YOSHIDA4`, `SUZUKI4`, `BLANES_MOAN4`; with friction or noise only `VERLET`.
     every : int

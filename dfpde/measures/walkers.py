@@ -51,6 +51,7 @@ class Walkers:
     tau : float
         τ, the size of a Langevin step in units of the covariance of the ensemble.
     seed : int
+        Of the random numbers of all steps.
 
     Raises
     ------
