@@ -19,6 +19,7 @@ import tomllib
 import pytest
 
 from dfpde import errors
+from dfpde.io import checkpoint
 from scripts.pages import ROOT, Block, blocks, notebooks, pages, uses
 
 OPTIONAL = ("jax", "torch", "petsc4py", "skfem", "matplotlib")
@@ -77,6 +78,10 @@ def test_lines_of_code_fit_a_page():
     """92 characters are what a page of the site shows without scrolling."""
     wide = [(str(block), line) for page in pages() for block in blocks(page) for line in block.code.splitlines()]
     assert [place for place, line in wide if len(line) > 92] == []
+
+
+def test_the_policy_names_the_format_of_checkpoints():
+    assert f"The format of this version is {checkpoint.VERSION}." in (ROOT / "docs" / "policy.md").read_text()
 
 
 def test_notebooks_hold_no_output():
