@@ -50,6 +50,7 @@ class FiniteElement(Ansatz):
         if len(fields) != 1:
             raise ParameterError(f"a basis of {len(fields)} fields", "make a FiniteElement of each and Stack them")
         self.basis = basis
+        self.element, self.nodes = type(basis.elem).__name__, basis.doflocs  # what a checkpoint knows it by
         self.dim, self.size = int(basis.mesh.dim()), int(basis.N)
         self.shape = tuple(np.shape(fields[0])[:-2])
         self._tree: cKDTree | None = None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,9 @@ class Conserving:
     constraint the projection would have to move θ by the defect.  A `KSP` that solves for it gets its preconditioner
     wrapped in a `NullSpace`, which does nothing outside of these solves.
     """
+
+    #: What checkpoints and ranks must agree on.
+    described: ClassVar[tuple[str, ...]] = ("quantities", "regularization", "rtol")
 
     __repr__ = represent
 

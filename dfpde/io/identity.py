@@ -32,7 +32,9 @@ def identity(problem: Model | None, label: str | None, methods: Mapping[str, Any
     if label is not None:
         found["label"] = label
     if problem is not None:
+        blocks = {name: f"{place.start}:{place.stop}" for name, (place, _) in problem.ansatz.slices().items()}
         found["texts"] |= describe(into=(Ansatz,), ansatz=problem.ansatz, conditions=tuple(problem.conditions))
+        found["texts"] |= describe(parameters=blocks)
         found["scale"] = None if problem.scale is None else problem.scale.tolist()
         rule = getattr(getattr(problem, "quadrature", None), "rule", None)
         if rule is not None:  # the points move with the solution

@@ -51,6 +51,8 @@ class KSP(LSQR):
         At the first solve: a ``-dfpde_*`` option that nothing read.
     """
 
+    described = ("rtol", "max_it", "prefix")
+
     @check.takes(prefix=check.text)
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,9 @@ class LSQR:
     Every tangent gets a preconditioner of its own; another ε or right-hand side with the same `Tangent` uses it again.
     A solve that takes longer than a finer preconditioner would have builds that and goes on.
     """
+
+    #: What checkpoints and ranks must agree on.
+    described: ClassVar[tuple[str, ...]] = ("rtol", "max_it")
 
     @check.takes(
         rtol=check.real(above=0, below=1),

@@ -63,8 +63,8 @@ def describe(*, into: tuple[type, ...] = (), **values: Any) -> dict[str, str]:
     """Values as texts, by name: ``{"rule": "Inertia", "rule.eps": "0.001", ...}``.
 
     Numbers, strings, None, arrays (by SHA-256), sequences, mappings and dataclasses are looked into, also the public
-    attributes of instances of `into`.  Functions, and objects of other classes or with a communicator (they hold the
-    data of one rank), count by name.
+    attributes of instances of `into`, and those that a class names in `described`.  Functions, and objects of other
+    classes or with a communicator (they hold the data of one rank), count by name.
     """
     return {name: text for key, value in values.items() for name, text in _texts(key, value, into, ())}
 
@@ -102,7 +102,9 @@ def _parts(value: Any, into: tuple[type, ...]) -> dict[str, Any]:
         return {f"[{i}]": part for i, part in enumerate(value)}
     if isinstance(value, type):
         return {}
-    if dataclasses.is_dataclass(value):
+    if known := getattr(type(value), "described", ()):
+        parts = {f".{key}": getattr(value, key) for key in known}
+    elif dataclasses.is_dataclass(value):
         parts = {f".{field.name}": getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
     elif isinstance(value, into):
         parts = {f".{key}": part for key, part in vars(value).items() if not key.startswith("_")}

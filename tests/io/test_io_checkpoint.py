@@ -16,6 +16,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import skfem
 from mpi4py import MPI
 
 import dfpde as df
@@ -234,10 +235,19 @@ def network(**choices):
     return df.Network(1, (4, 4), **choices)
 
 
-def frozen(width):
+def frozen(width, names="scales", indices=()):
     mixture = df.GaussianMixture.isotropic(1, 2)
     theta = mixture.pack(amplitudes=1.0, centers=[[0.0], [1.0]], scales=width)
-    return df.ansatz.Frozen(mixture, theta, names=("scales",))
+    return df.ansatz.Frozen(mixture, theta, names=(names,), indices=indices)
+
+
+def pair(**choices):
+    return df.Sum(waves(), waves(3.0), **choices)
+
+
+def on_a_mesh(middle):
+    mesh = skfem.MeshLine(np.array([-1.0, -0.5, 0.0, 0.5 * middle, 1.0]))
+    return df.FiniteElement(skfem.Basis(mesh, skfem.ElementLineP1()))
 
 
 def nudged(comm, part):
@@ -252,6 +262,10 @@ OTHERS = {
     "class": (waves(), df.GaussianMixture.isotropic(1, 3), "ansatz is PeriodicGaussianMixture"),
     "activation": (network(), network(activation=df.ansatz.Sine()), r"ansatz\.activation is Tanh in the file, Sine"),
     "constant": (frozen(1.0), frozen(2.0), r"ansatz\.constants is float64 of shape \(6,\)"),
+    "which are fixed": (frozen(1.0), frozen(1.0, "centers"), r"ansatz\.places is int64 of shape \(4,\)"),
+    "which of a block": (frozen(1.0, indices=[0]), frozen(1.0, indices=[1]), r"ansatz\.places is int64"),
+    "which are shared": (pair(shared=["centers"]), pair(shared=["scales"]), r"parameters\['centers'\] is '0:3' in the"),
+    "mesh": (on_a_mesh(1.0), on_a_mesh(1.5), r"ansatz\.nodes is float64 of shape \(1, 5\)"),
     "part of a sum": (df.Sum(waves(), network()), df.Sum(waves(), network(residual=True)), r"\[1\]\.residual is 0"),
 }
 
@@ -310,6 +324,15 @@ def test_scale_label_and_methods_are_compared(tmp_path):
         path, {"controller": df.PI(1e-4)}, {"controller": df.Fixed(0.1)}
     )
     assert "integrator.tableau.name" in refused(path, {"integrator": df.RK4}, {"integrator": df.DormandPrince})
+    assert "solver.rtol is 1e-11 in the file, 1e-09 here" in refused(
+        path, {"solver": df.LSQR()}, {"solver": df.LSQR(rtol=1e-9)}
+    )
+    start, functional = df.State(0.0, np.ones(9)), df.diagnostics.Functional
+    kept, other = (
+        df.constraints.Conserving(problem, quantities, df.Tikhonov(1e-3), start)
+        for quantities in ([functional.squared_norm()], [functional.squared_norm(), functional.linear()])
+    )
+    assert "regularization.quantities[1]" in refused(path, {"regularization": kept}, {"regularization": other})
 
 
 def forged(header, compression=zipfile.ZIP_STORED, **arrays) -> bytes:

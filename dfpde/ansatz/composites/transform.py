@@ -141,6 +141,13 @@ class Frozen(Ansatz):
         Single parameters to fix, for example the degrees of freedom on a boundary; what is left of a block is
         flat.
 
+    Attributes
+    ----------
+    constants : (p,) array
+        All parameters; the fixed ones count.
+    places : array of int
+        Numbers of the free ones among them.
+
     Raises
     ------
     ParameterError
@@ -164,8 +171,8 @@ class Frozen(Ansatz):
         for block, (part, _) in blocks.items():
             fixed[part] = any(_below(block, name) for name in names)
         fixed[_checked(indices, ansatz.size)] = True
-        self._free = np.flatnonzero(~fixed)
-        self.size = self._free.size
+        self.places = np.flatnonzero(~fixed)
+        self.size = self.places.size
         counts = {block: int(np.sum(~fixed[part])) for block, (part, _) in blocks.items()}
         left = {block: count for block, count in counts.items() if count}
         shapes = [
@@ -178,12 +185,12 @@ class Frozen(Ansatz):
     def full(self, theta: Array) -> Array:
         """All parameters of the ansatz inside, shape (p of that ansatz,)."""
         whole = self.constants.copy()
-        whole[self._free] = self.check_theta(theta)
+        whole[self.places] = self.check_theta(theta)
         return whole
 
     def free(self, whole: Array) -> Array:
         """Those of all parameters that are free here, shape (p,)."""
-        return np.ascontiguousarray(self.ansatz.check_theta(whole)[self._free])
+        return np.ascontiguousarray(self.ansatz.check_theta(whole)[self.places])
 
     def value(self, theta: Array, x: Array) -> Array:
         return self.ansatz.value(self.full(theta), x)
@@ -205,32 +212,32 @@ class Frozen(Ansatz):
 
     def evaluate(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> tuple[Array, Array]:
         values, tangent = self.ansatz.evaluate(self.full(theta), x, alphas)
-        return values, np.ascontiguousarray(tangent[self._free])
+        return values, np.ascontiguousarray(tangent[self.places])
 
     @property
     def one_pass(self) -> bool:
         return super().one_pass and self.ansatz.one_pass
 
     def tangent(self, theta: Array, x: Array) -> Array:
-        return np.ascontiguousarray(self.ansatz.tangent(self.full(theta), x)[self._free])
+        return np.ascontiguousarray(self.ansatz.tangent(self.full(theta), x)[self.places])
 
     def tangent_derivative(self, theta: Array, x: Array, alpha: Alpha) -> Array:
-        return np.ascontiguousarray(self.ansatz.tangent_derivative(self.full(theta), x, alpha)[self._free])
+        return np.ascontiguousarray(self.ansatz.tangent_derivative(self.full(theta), x, alpha)[self.places])
 
     def jvp(self, theta: Array, x: Array, v: Array) -> Array:
         whole = np.zeros(self.ansatz.size)
-        whole[self._free] = self.check_theta(v)
+        whole[self.places] = self.check_theta(v)
         return self.ansatz.jvp(self.full(theta), x, whole)
 
     def vjp(self, theta: Array, x: Array, y: Array) -> Array:
-        return np.ascontiguousarray(self.ansatz.vjp(self.full(theta), x, y)[self._free])
+        return np.ascontiguousarray(self.ansatz.vjp(self.full(theta), x, y)[self.places])
 
     @property
     def sparse(self) -> bool:
         return self.ansatz.sparse
 
     def sparse_tangent(self, theta: Array, x: Array) -> Any:
-        return self.ansatz.sparse_tangent(self.full(theta), x)[:, self._free]
+        return self.ansatz.sparse_tangent(self.full(theta), x)[:, self.places]
 
     @property
     def matrix_free(self) -> bool:
