@@ -75,6 +75,15 @@ def common_dim(components: Sequence[Ansatz]) -> int:
     return dims.pop()
 
 
+def common_period(components: Sequence[Ansatz], axis: int) -> float | None:
+    """Period of all fields made of the components: the longest of theirs, where it is a multiple of the others."""
+    known = [period for part in components if (period := part.period(axis)) is not None]
+    if not known or len(known) < len(components):
+        return None
+    multiples = max(known) / np.array(known)
+    return max(known) if np.allclose(multiples, np.rint(multiples), rtol=1e-12, atol=0.0) else None
+
+
 def consecutive(sizes: Sequence[int]) -> list[slice]:
     """Slices of the given lengths, one after the other."""
     stops: list[Any] = np.cumsum(sizes).tolist()

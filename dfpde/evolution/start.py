@@ -19,8 +19,17 @@ from .state import State
 
 Array = NDArray[Any]
 
-#: Points must cover this part of a period, and at most this many: four points of a periodic grid cover three quarters.
-COVERED = (0.75, 1.0001)
+#: Points must not reach beyond one period by more than rounding.
+COVERED = 1.0001
+
+#: What is left of a period beyond the points, at most, in units of the largest gap between neighbours.
+LEFT = 2.0
+
+#: Equal points leave their spacing (or nothing, where both ends are points) to this part of it.
+EQUAL = 1e-3
+
+#: Intervals in which points are counted to find that gap.
+BINS = 4096
 
 #: Difference of a derivative's order, relative to u, that a derivative of exact zeros contradicts.
 CONTRADICTION = 1e-6
@@ -43,7 +52,7 @@ def look(problem: Model, state: State) -> None:
     u = problem.field(state)
     problem.time_derivative(state.t, u)
     low, high = _box(problem)
-    _periods(problem, high - low)
+    _periods(problem, low, high)
     for alpha in u.evaluated_derivatives:
         if sum(alpha) > 1 and max(alpha) == sum(alpha):  # ∂^k u/∂x_i^k
             _contradiction(problem, u, alpha, 0.1 * float(np.max(high - low)))
@@ -58,16 +67,42 @@ def _box(problem: Model) -> tuple[Array, Array]:
     return low, high
 
 
-def _periods(problem: Model, extent: Array) -> None:
-    for axis, length in enumerate(extent):
+def _periods(problem: Model, low: Array, high: Array) -> None:
+    for axis, length in enumerate(high - low):
         period = problem.ansatz.period(axis)
-        if period is not None and not COVERED[0] * period <= length <= COVERED[1] * period:
+        if period is None:
+            continue
+        gap, equal = _gap(problem, axis, float(low[axis]), float(length))
+        left = period - length
+        fits = length <= COVERED * period and left <= LEFT * gap
+        if equal and fits:
+            fits = min(abs(left - gap), abs(left)) <= EQUAL * gap
+        if not fits:
+            covered = f"{length + gap:g}" if equal else f"{length:g} with gaps of up to {gap:.2g}"
             warnings.warn(
-                f"the ansatz has the period {period:g} along axis {axis}, the points cover {length:g}\n"
+                f"the ansatz has the period {period:g} along axis {axis}, the points cover {covered}\n"
                 "  Try: the period of the domain, or a quadrature of one period",
                 DfpdeWarning,
                 stacklevel=4,
             )
+
+
+def _gap(problem: Model, axis: int, low: float, length: float) -> tuple[float, bool]:
+    """Largest gap between neighbours along an axis (rounded up), and whether all are equal (in 1-D); collective."""
+    if not length > 0:
+        return 0.0, False
+    place, comm = (problem.points[axis] - low) / length, problem.comm
+    count = comm.allreduce(place.size) if comm.size > 1 else place.size
+    steps = place * (count - 1)
+    off = np.max(np.abs(steps - np.rint(steps)), initial=0.0)
+    found = np.zeros(BINS + 1)
+    found[np.minimum((place * BINS).astype(int), BINS - 1)] = 1.0
+    found[-1] = off if len(problem.points) == 1 else 1.0
+    if comm.size > 1:
+        comm.Allreduce(MPI.IN_PLACE, found, op=MPI.MAX)
+    if found[-1] < EQUAL:
+        return length / (count - 1), True
+    return float(np.max(np.diff(np.flatnonzero(found[:-1])), initial=0) + 1) * length / BINS, False
 
 
 def _contradiction(problem: Model, u: Field, alpha: tuple[int, ...], h: float) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from ...errors import ShapeError
 from ..base import Alpha, Ansatz, Array, multi_index
-from ..layout import Index, Slices, common_dim, layout
+from ..layout import Index, Slices, common_dim, common_period, layout
 from ..mixtures.exponential import check_alpha
 from ..multiindex import splits
 
@@ -69,6 +69,10 @@ class Composite(Ansatz):
         self.dim = common_dim(components)
         self.size = max((part.stop for part, _ in slices.values()), default=0)
         self.dtype = complex if any(part.dtype is complex for part in components) else float
+
+    def period(self, axis: int) -> float | None:
+        """The common one of the components."""
+        return common_period(self.components, axis)
 
     @abstractmethod
     def _derivative(self, parts: Sequence[Local], alpha: Alpha) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import block_diag, csr_array
 
 from ..base import Alpha, Ansatz, Array
-from ..layout import Index, common_dim, consecutive, layout, prefixes
+from ..layout import Index, common_dim, common_period, consecutive, layout, prefixes
 
 
 class Stack(Ansatz):
@@ -89,6 +89,10 @@ class Stack(Ansatz):
     def evaluate(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> tuple[Array, Array]:
         values, tangents = zip(*[part.evaluate(own, x, alphas) for part, own in self._own(theta)], strict=True)
         return self._stack(x, values, (len(alphas),)), self._scatter(x, tangents)
+
+    def period(self, axis: int) -> float | None:
+        """The common one of the components."""
+        return common_period(self.components, axis)
 
     @property
     def one_pass(self) -> bool:

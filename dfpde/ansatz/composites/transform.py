@@ -214,6 +214,9 @@ class Frozen(Ansatz):
         values, tangent = self.ansatz.evaluate(self.full(theta), x, alphas)
         return values, np.ascontiguousarray(tangent[self.places])
 
+    def period(self, axis: int) -> float | None:
+        return self.ansatz.period(axis)
+
     @property
     def one_pass(self) -> bool:
         return super().one_pass and self.ansatz.one_pass
