@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -131,6 +131,12 @@ def _probe(g: Callable[[float, Array], Array], t: float, x: Array, shape: tuple[
     except Exception:
         return None
     return values if np.all(np.isfinite(values)) else None
+
+
+def scalars(conditions: Sequence[Any]) -> tuple[dict[str, Any], ...]:
+    """Kinds and numbers of conditions, which ranks must hold alike; what else they hold may be of one rank."""
+    names = ("weight", "decay", "beta")
+    return tuple({"kind": type(c).__name__} | {name: getattr(c, name, None) for name in names} for c in conditions)
 
 
 @dataclass(frozen=True, eq=False)

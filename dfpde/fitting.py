@@ -163,7 +163,7 @@ def fit(
         guess=guess, linear=linear, starts=starts, seed=seed, t=t, rtol=rtol, max_iterations=max_iterations,
         solver=solver,
     )  # fmt: skip
-    same_on_all_ranks(problem.comm, into=(Ansatz,), ansatz=problem.ansatz, **given)
+    same_on_all_ranks(problem.comm, into=(Ansatz,), ansatz=problem.ansatz, scale=problem.scale, **given)
     check.require(_ARGUMENTS, given)
     target = _Target(problem, _values(problem, initial))
     guesses = _guesses(problem, target, guess, starts, seed)

@@ -34,6 +34,7 @@ from .fitting import fit
 from .leastsquares import Solver, default_solver
 from .model import Model
 from .parallel.collective import collective_errors, norm
+from .parallel.replicated import same_on_all_ranks
 from .regularization import AutoInertia, Regularization
 from .representation import represent
 
@@ -214,6 +215,7 @@ def solve(
     -----
     θ and θ̇ of every step are kept: 16 p bytes for each.
     """
+    same_on_all_ranks(problem.comm, times=times, rtol=rtol, quantities=quantities)
     stops = [float(t) for t in times]
     if not stops or not np.all(np.isfinite(stops)):
         raise ParameterError(f"times = {stops}", "finite, increasing times")

@@ -26,6 +26,7 @@ from ..evolution.state import State
 from ..functional import Functional, stage_gradients, values
 from ..leastsquares import Solver, Tangent
 from ..model import Model, StageSystem
+from ..parallel.replicated import same_on_all_ranks
 from ..regularization import Regularization, StageContext, Velocity
 from ..representation import represent
 from .nullspace import Constrained, ProjectedRows, Projector
@@ -97,6 +98,7 @@ class Conserving:
     ) -> None:
         if not quantities:
             raise ParameterError("no quantities to conserve", "at least one Functional")
+        same_on_all_ranks(problem.comm, quantities=tuple(quantities), rtol=rtol)
         self.problem = problem
         self.quantities = tuple(quantities)
         self.regularization = regularization

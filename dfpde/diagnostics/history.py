@@ -183,7 +183,8 @@ class History:
         measured = {"t": state.t, "step": state.step}
         row = [measured[name] if name in measured else getattr(statistics, name) for name in COLUMNS]
         if model is not None:
-            row += [_value(name, quantity, model, state) for name, quantity in self.quantities.items()]
+            with collective_errors(model.comm):
+                row += [_value(name, quantity, model, state) for name, quantity in self.quantities.items()]
         self._rows.append(tuple(row))
         if self.path is not None:
             with collective_errors(self.comm):

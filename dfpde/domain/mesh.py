@@ -16,6 +16,7 @@ from .. import validation as check
 from ..errors import ParameterError
 from ..parallel.collective import collective_errors, raise_on_all
 from ..parallel.communicator import communicator
+from ..parallel.replicated import same_on_all_ranks
 from ..representation import represent
 from . import cells, skfem_mesh
 from . import check as mesh_check
@@ -91,6 +92,7 @@ class Mesh:
             ``is_valid`` accepts these), or a period has fewer than three cells.
         """
         comm = communicator(comm)
+        same_on_all_ranks(comm, mesh=[getattr(mesh, name, None) for name in ("doflocs", "t")], weights=weights)
         with collective_errors(comm):
             check.instance(skfem.Mesh, "a scikit-fem mesh")("mesh", mesh)
             check.optional(check.numbers(1))("weights", weights)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .. import validation as check
 from ..errors import NonFiniteError, QuadratureError, ShapeError
 from ..parallel.collective import raise_on_all
+from ..parallel.communicator import communicator
 from ..parallel.replicated import same_on_all_ranks
 from .splitting import blocks
 
@@ -92,6 +93,13 @@ def check_ranks(shares: Sequence[Share]) -> None:
             f"all {len(shares)} ranks bring the same {shares[0].n} points: each would count {len(shares)} times",
             "Quadrature(x, w, comm, replicated=True), which splits them, or on each rank its own points",
         )
+
+
+def agreed(comm: MPI.Comm | None, **values: Any) -> MPI.Comm:
+    """The communicator, whose ranks hold the same values; collective."""
+    comm = communicator(comm)
+    same_on_all_ranks(comm, **values)
+    return comm
 
 
 def own_block(x: Array, w: Array, more: Any, comm: MPI.Comm) -> tuple[Array, Array, Any]:

@@ -22,7 +22,7 @@ from ..representation import represent
 from . import cells, grids
 from .grids import Bounds
 from .mesh import Mesh, distributed
-from .points import Share, check_local, check_ranks, frozen, own_block, sample_weights, sum_over_ranks
+from .points import Share, agreed, check_local, check_ranks, frozen, own_block, sample_weights, sum_over_ranks
 
 Array = NDArray[np.float64]
 
@@ -187,6 +187,7 @@ class Quadrature:
             On all ranks: a cell whose Jacobian vanishes or changes sign, an unknown name, an impossible order.
         """
         mesh = distributed(mesh, comm)
+        agreed(mesh.comm, order=order, subdomain=subdomain)
         with collective_errors(mesh.comm):
             x, w = np.zeros((mesh.dim, 0)), np.zeros(0)
             chosen = mesh.cells_of(subdomain)
@@ -209,6 +210,7 @@ class Quadrature:
             On all ranks, if the mesh has no boundary of this name; lists those it has.
         """
         mesh = distributed(mesh, comm)
+        agreed(mesh.comm, order=order, name=name)
         with collective_errors(mesh.comm):
             facets = mesh.facets_of(name)
             x, w, normals = np.zeros((mesh.dim, 0)), np.zeros(0), np.zeros((mesh.dim, 0))
@@ -246,7 +248,7 @@ class Quadrature:
         n : int or sequence of int
             Points in each direction.
         """
-        comm = communicator(comm)
+        comm = agreed(comm, bounds=bounds, n=n)
         with collective_errors(comm):
             x, w = grids.periodic(bounds, n, comm.rank, comm.size)
         return cls(x, w, comm)
@@ -291,7 +293,7 @@ class Quadrature:
         order : int
             Polynomial degree; max(2, order // 2 + 1) points per cell and direction.
         """
-        comm = communicator(comm)
+        comm = agreed(comm, bounds=bounds, cells=cells, order=order)
         with collective_errors(comm):
             x, w = grids.gauss(bounds, cells, order, comm.rank, comm.size)
         return cls(x, w, comm)

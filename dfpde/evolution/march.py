@@ -9,9 +9,11 @@ from functools import partial
 import numpy as np
 
 from .. import validation as check
+from ..ansatz.base import Ansatz
 from ..leastsquares import block_metric
 from ..model import Model
 from ..parallel.collective import collective_errors, shared
+from ..parallel.replicated import same_on_all_ranks
 from ..parallel.threads import one_thread
 from ..regularization import Regularization
 from .advance import advance, first_step, recall, step_to
@@ -77,6 +79,9 @@ class March:
             changed = self.adapt(self.problem, state) if self.adapt is not None else None
             if changed is not None:
                 _pair(changed)
+        if self.adapt is not None:
+            chosen = None if changed is None else (changed[0].ansatz, changed[1].t, changed[1].theta)
+            same_on_all_ranks(self.problem.comm, into=(Ansatz,), what_adapt_returns=chosen)
         if changed is None or (changed[0] is self.problem and changed[1] is state):
             return self, state
         problem, state = changed

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import validation as check
 from ..ansatz.base import Ansatz
+from ..conditions import scalars
 from ..errors import DfpdeWarning, ParameterError
 from ..leastsquares import Solver, default_solver
 from ..model import Model
@@ -129,10 +130,11 @@ def evolve(
     given = dict(
         state=state, until=until, times=times, every_step=every_step, regularization=regularization,
         controller=controller, integrator=integrator, solver=solver, events=events, max_steps=max_steps,
-        max_seconds=max_seconds, on_unresolved=on_unresolved,
+        max_seconds=max_seconds, on_unresolved=on_unresolved, adapt=adapt, rescue=rescue,
     )  # fmt: skip
-    same_on_all_ranks(problem.comm, into=(Ansatz,), ansatz=problem.ansatz, scale=problem.scale, **given)
-    check.require(_ARGUMENTS, given | {"adapt": adapt, "rescue": rescue})
+    equation = dict(ansatz=problem.ansatz, scale=problem.scale, conditions=scalars(problem.conditions))
+    same_on_all_ranks(problem.comm, into=(Ansatz,), **equation, **given)
+    check.require(_ARGUMENTS, given)
     controller, regularization, solver = chosen(controller, regularization, solver)
     stops = _stops(state.t, times, until)
     integrator = _scheme(integrator, controller)

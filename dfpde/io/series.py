@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .. import validation as check
 from ..domain.mesh import Mesh
 from ..parallel.collective import collective_errors
+from ..parallel.replicated import same_on_all_ranks
 from ..representation import represent
 from .vtk import on_this_rank, point_data
 
@@ -113,6 +114,7 @@ class SeriesWriter(ABC):
             On all ranks: two fields of one name, or what the format does not take.
         """
         data: dict[str, Array] = {}
+        same_on_all_ranks(self.comm, t=t, fields=list(fields))
         with collective_errors(self.comm):
             if self._grid is not None:
                 data = point_data(fields, self.x)

@@ -256,9 +256,10 @@ def _put(number: int, content: bytes, at: int) -> None:
 
 
 def _require_same(known: Mapping[str, int] | None, step: Arrays) -> None:
-    strange = [name for name in step if "/" in name or name == "."]
+    strange = [name for name in step if "/" in name or name in ("", ".")]
     if strange:
-        raise ParameterError(f"a field called {strange[0]!r}", "a name without '/', which separates groups in HDF5")
+        remedy = "a name that is not empty and has no '/', which separates groups in HDF5"
+        raise ParameterError(f"a field called {strange[0]!r}", remedy)
     given = {name: values.shape[1] for name, values in step.items()}
     if known is not None and given != known:
         what = f"a step with the components {given} after steps with {known}"

@@ -8,11 +8,14 @@ from functools import partial
 
 import numpy as np
 import pytest
+import skfem
 from mpi4py import MPI
 
 import dfpde as df
 from dfpde.errors import ReplicationError
 from dfpde.parallel.replicated import describe, differences, same_on_all_ranks
+
+SIDES = skfem.MeshTri().with_boundaries({"left": lambda x: x[0] == 0})
 
 
 @dataclass(frozen=True)
@@ -110,3 +113,75 @@ def test_one_rank_with_another_value_is_an_error_on_all(comm, last_rank):
     assert caught.value.collective
     assert "0.001" in str(caught.value) and "0.01" in str(caught.value)
     assert len(set(comm.allgather(str(caught.value)))) == 1
+
+
+def run(comm, problem=None, **choices):
+    """A short run of two Gaussians."""
+    mixture = df.GaussianMixture.isotropic(1, 2)
+    problem = problem_of(comm, mixture) if problem is None else problem
+    start = df.State(0.0, np.linspace(0.5, 1.0, problem.ansatz.size))
+    return list(df.evolve(problem, start, until=0.02, controller=df.Fixed(0.01), **choices))
+
+
+def problem_of(comm, ansatz, **choices):
+    points = df.Quadrature.gauss((-4.0, 4.0), 12, 3, comm)
+    return df.Problem(ansatz, points, lambda t, x, u: -u.value, **choices)
+
+
+def held(comm, *numbers):
+    """A condition on the run's own points for each number, which is its weight."""
+    points = df.Quadrature.gauss((-4.0, 4.0), 4, 3, comm)
+    conditions = tuple(df.Dirichlet(points, lambda t, x: 0 * x[0], weight=number) for number in numbers)
+    return problem_of(comm, df.GaussianMixture.isotropic(1, 2), conditions=conditions)
+
+
+def sharing(comm, name):
+    mixture = df.GaussianMixture.isotropic(1, 2)
+    return problem_of(comm, df.Sum(mixture, mixture, shared=[name]))
+
+
+def conserving(comm, count):
+    problem = problem_of(comm, df.GaussianMixture.isotropic(1, 2))
+    functionals = (df.diagnostics.Functional.linear(), df.diagnostics.Functional.squared_norm())[:count]
+    return df.constraints.Conserving(problem, functionals, df.Tikhonov(1e-3), df.State(0.0, np.ones(6)))
+
+
+def returning(factor):
+    return lambda problem, state: None if factor is None else (problem, state.with_(theta=factor * state.theta))
+
+
+#: What is done with one of two values, depending on the rank, and what the error names.
+APART = {
+    "tolerance of the solver": (lambda c, v: run(c, solver=df.LSQR(rtol=v)), (1e-11, 1e-3), r"solver\.rtol"),
+    "number of conditions": (lambda c, v: run(c, held(c, *v)), ((), (1.0,)), "conditions"),
+    "weight of a condition": (lambda c, v: run(c, held(c, v)), (1.0, 2.0), r"conditions\[0\]\['weight'\]"),
+    "shared parameters": (lambda c, v: run(c, sharing(c, v)), ("centers", "scales"), r"ansatz\.shared"),
+    "whether there is adapt": (lambda c, v: run(c, adapt=v), (None, returning(None)), "adapt"),
+    "whether adapt changes anything": (lambda c, v: run(c, adapt=returning(v)), (None, 1.0), "what_adapt_returns"),
+    "what adapt returns": (lambda c, v: run(c, adapt=returning(v)), (1.0, 1.5), r"what_adapt_returns\[2\]"),
+    "points of a grid": (lambda c, v: df.Quadrature.periodic((0.0, 1.0), v, c), (10, 11), "n is not"),
+    "box of a grid": (lambda c, v: df.Quadrature.gauss((0.0, v), 4, 3, c), (1.0, 2.0), r"bounds\[1\]"),
+    "mesh": (lambda c, v: df.Mesh.from_skfem(skfem.MeshTri().refined(v), c), (1, 2), r"mesh\[0\]"),
+    "order": (lambda c, v: df.Quadrature.from_mesh(skfem.MeshTri(), v, c), (1, 4), "order"),
+    "name": (lambda c, v: df.Quadrature.boundary(SIDES, v, 2, c), ("left", None), "name"),
+    "quantities": (lambda c, v: conserving(c, v), (1, 2), r"quantities\[1\]"),
+}
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(("act", "values", "words"), APART.values(), ids=APART.keys())
+def test_ranks_that_differ_are_told_and_do_not_wait(comm, act, values, words):
+    if comm.size == 1:
+        pytest.skip("one rank agrees with itself")
+    with pytest.raises(ReplicationError, match=words):
+        act(comm, values[int(comm.rank == comm.size - 1)])
+    act(comm, values[1])  # the next collective call finds all ranks
+
+
+@pytest.mark.mpi
+def test_a_derivative_that_one_rank_asks_for(comm):
+    """f may need u_xx where its own points are, and others none."""
+    ansatz = df.GaussianMixture.isotropic(1, 2)
+    points = df.Quadrature.gauss((-4.0, 4.0), 12, 3, comm)
+    problem = df.Problem(ansatz, points, lambda t, x, u: df.dx(u, 2) if np.any(x > 3.0) else -u.value)
+    assert len(run(comm, problem)) == 2

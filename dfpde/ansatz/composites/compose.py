@@ -185,6 +185,7 @@ class Sum(Composite):
 
     def __init__(self, *components: Ansatz, names: Sequence[str] | None = None, shared: Sequence[str] = ()) -> None:
         super().__init__(components, *layout(components, names, shared))
+        self.shared = tuple(shared)
         shapes = {part.shape for part in components}
         if len(shapes) != 1:
             raise ShapeError(f"a sum of fields of the shapes {sorted(shapes)}", "add fields of one shape")
@@ -217,6 +218,7 @@ class Product(Composite):
 
     def __init__(self, *components: Ansatz, names: Sequence[str] | None = None, shared: Sequence[str] = ()) -> None:
         super().__init__(components, *layout(components, names, shared))
+        self.shared = tuple(shared)
         shapes = {part.shape for part in components} - {()}
         if len(shapes) > 1:
             raise ShapeError(f"a product of fields of the shapes {sorted(shapes)}", "use scalars and one length")

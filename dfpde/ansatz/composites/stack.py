@@ -43,7 +43,7 @@ class Stack(Ansatz):
     """
 
     def __init__(self, *components: Ansatz, names: Sequence[str] | None = None, shared: Sequence[str] = ()) -> None:
-        self.components = components
+        self.components, self.shared = components, tuple(shared)
         self._index, self._slices = layout(components, names, shared)
         self._rows = consecutive([part.shape[0] if part.shape else 1 for part in components])
         self.dim = common_dim(components)
