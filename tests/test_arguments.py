@@ -349,6 +349,7 @@ MATRIX = SPACE.matrix(MASS)
 NODES = SPACE.nodes
 MATRICES = objects(None, np.eye(2))
 SEMI = {"ansatz": G2, "mass": MATRIX, "rhs": lambda t, u: 0 * u.value, "nodes": NODES}
+FORMS = [skfem.BilinearForm(lambda u, v, w, c=c: c * u * v, dtype=type(c)) for c in (0.0, NAN, INF, 1j)]
 STIFF = fem.StiffModel(NODES, MATRIX, SPACE.matrix(LAPLACE))
 SPACES = objects(fem.Space, None, TRIANGLES)
 FEM_ROWS = [
@@ -356,9 +357,11 @@ FEM_ROWS = [
        beta=REAL, weight=POSITIVE, decay=(*REAL, -1.0), g_t=MAYBE),
     of("fem.nitsche", fem.nitsche, {"diffusion": 1.0, "gamma": 10.0}, diffusion=POSITIVE, gamma=POSITIVE),
     of("fem.Space", fem.Space, {"mesh": MESH, "element": skfem.ElementTriP1()}, mesh=objects(df.Mesh, None),
-       element=objects(skfem.ElementTriP1, None), intorder=(*COUNT[:2], "3", [1], THING, True, -1)),
+       element=objects(skfem.ElementTriP1, None, skfem.ElementQuad1(), skfem.ElementTetP1()),
+       intorder=(*COUNT[:2], "3", [1], THING, True, -1)),
     of("fem.Elliptic", fem.Elliptic, {"space": SPACE, "form": LAPLACE, "dirichlet": {"left": 0.0}}, space=SPACES,
-       form=FUNCTION, boundary=(3, "x", [1], {"left": 3}), load=("x", THING, RAGGED, np.ones(2), np.full(9, NAN)),
+       form=(*FUNCTION, *FORMS), boundary=(3, "x", [1], {"left": 3}),
+       load=("x", THING, RAGGED, np.ones(2), np.full(9, NAN)),
        dirichlet=(3, "x", [1], {"nowhere": 0.0}), prefix=(*TEXT, None), rtol=(*POSITIVE, 1.0)),
     of("fem.Projection", fem.Projection, {"space": SPACE}, space=SPACES, prefix=(*TEXT, None)),
     of("fem.Function", fem.Function, {"space": SPACE, "nodal": np.ones(9)}, space=SPACES,

@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from mpi4py import MPI
 from numpy.typing import NDArray
 from skfem.models import mass
 
 from .. import validation as check
-from ..errors import ShapeError
+from ..errors import ParameterError, ShapeError
 from ..parallel.collective import collective_errors, require_finite
 from ..representation import represent
 from .linear import LinearSolver
@@ -99,6 +100,8 @@ class Elliptic:
             fixed.append(chosen)
             with collective_errors(space.comm):
                 self._known[chosen] = value(nodes.x[:, chosen]) if callable(value) else value
+        if not space.comm.allreduce(float(np.max(np.abs(local.data), initial=0.0)), op=MPI.MAX) > 0:
+            raise ParameterError("the form of the elliptic problem is zero", "a form of u and v")
         self.matrix = nodes.matrix(local)
         numbers = np.unique(np.concatenate(fixed)) if fixed else np.zeros(0, dtype=int)
         self._constants = constants(nodes, local, numbers, self._one(), space.integrals)

@@ -20,7 +20,7 @@ from ..domain.mesh import Mesh
 from ..domain.quadrature import Quadrature
 from ..domain.raw import MESH_TYPES
 from ..domain.skfem_mesh import cell_type_of
-from ..errors import MeshError, ParameterError, ShapeError
+from ..errors import MeshError, NonFiniteError, ParameterError, ShapeError
 from ..parallel.collective import collective_errors
 from ..representation import represent
 from .nodes import VALUES, Nodes
@@ -95,6 +95,9 @@ class Space:
         with collective_errors(mesh.comm):
             if local is not None and local.t.max(initial=-1) + 1 != local.doflocs.shape[1]:
                 raise MeshError(f"{type(local).__name__} has curved cells", "use first-order cells")
+            if local is not None and local.elem.refdom is not self.element.refdom:
+                what = f"{type(self.element).__name__} on cells of type {local.elem.refdom.name}"
+                raise ParameterError(what, "an element of these cells: ElementTri..., ElementQuad..., ...")
             if local is not None:
                 inside = rule(self.element.refdom, self._order)
                 basis = skfem.CellBasis(self._topology, self.element, local.mapping(), quadrature=inside)
@@ -227,8 +230,10 @@ class Space:
         return np.flatnonzero(self.nodes.spread(self.nodes.sum(mark)))
 
     def _assembled(self, form: Any, basis: Any, fields: dict[str, Any]) -> Any:
+        if np.dtype(getattr(form, "dtype", float)).kind == "c":
+            raise ShapeError("a complex form", "a real one: systems have real and imaginary parts as components")
         try:
-            return form.assemble(basis, **self._interpolated(basis, fields))
+            found = form.assemble(basis, **self._interpolated(basis, fields))
         except ValueError as error:
             if self.nodes.kind == VALUES:
                 raise
@@ -236,6 +241,11 @@ class Space:
                 f"a form that does not fit {type(self.element).__name__}: {error}",
                 "dot(u, v) for the vectors of this element, or a scalar element",
             ) from error
+        entries: Any = found
+        bad = np.sum(~np.isfinite(entries.data if sparse.issparse(found) else entries))
+        if bad:
+            raise NonFiniteError(f"{bad} entries of an assembled form are not finite", "look at its coefficients")
+        return found
 
     def _interpolated(self, basis: Any, fields: dict[str, Any]) -> dict[str, Any]:
         arrays = {k: v for k, v in fields.items() if isinstance(v, np.ndarray) and v.shape == (self.nodes.n,)}

@@ -264,7 +264,7 @@ OTHERS = {
     "constant": (frozen(1.0), frozen(2.0), r"ansatz\.constants is float64 of shape \(6,\)"),
     "which are fixed": (frozen(1.0), frozen(1.0, "centers"), r"ansatz\.places is int64 of shape \(4,\)"),
     "which of a block": (frozen(1.0, indices=[0]), frozen(1.0, indices=[1]), r"ansatz\.places is int64"),
-    "which are shared": (pair(shared=["centers"]), pair(shared=["scales"]), r"parameters\['centers'\] is '0:3' in the"),
+    "which are shared": (pair(shared=["centers"]), pair(shared=["scales"]), r"ansatz\.shared\[0\] is 'centers' in the"),
     "mesh": (on_a_mesh(1.0), on_a_mesh(1.5), r"ansatz\.nodes is float64 of shape \(1, 5\)"),
     "part of a sum": (df.Sum(waves(), network()), df.Sum(waves(), network(residual=True)), r"\[1\]\.residual is 0"),
 }
