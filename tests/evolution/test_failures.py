@@ -169,12 +169,23 @@ def test_fixed_steps_stop_at_once(comm):
 def test_a_field_that_vanishes_by_cancellation_asks_for_an_absolute_tolerance():
     ansatz = df.GaussianMixture.isotropic(1, 2)
     points = df.Quadrature.gauss((-6, 6), 60, 8)
-    problem = df.Problem(ansatz, points, lambda t, x, u: np.exp(-(x[0] ** 2) / 2))
+    problem = df.Problem(ansatz, points, lambda t, x, u: 1e-20 * np.exp(-(x[0] ** 2) / 2))
     start = df.State(0.0, ansatz.pack(amplitudes=[1.0, -1.0], centers=0.1, scales=1.0))
     with pytest.raises(StepError, match="u vanishes") as caught:
         list(df.evolve(problem, start, until=0.1, controller=df.PI(rtol=1e-6)))
     assert "atol" in str(caught.value) and len(str(caught.value)) < 400
     assert list(df.evolve(problem, start, until=0.1, controller=df.PI(rtol=1e-6, atol=1e-6)))
+
+
+def test_a_field_that_grows_from_zero_by_cancellation_needs_none():
+    """u_t = exp(−x²/2) from u = 0: ‖u‖ is a measure as soon as there is a u."""
+    ansatz = df.GaussianMixture.isotropic(1, 2)
+    points = df.Quadrature.gauss((-6, 6), 60, 8)
+    profile = np.exp(-(points.x[0] ** 2) / 2)
+    problem = df.Problem(ansatz, points, lambda t, x, u: profile)
+    start = df.State(0.0, ansatz.pack(amplitudes=[1.0, -1.0], centers=0.1, scales=1.0))
+    *_, state = df.evolve(problem, start, until=0.1, controller=df.PI(rtol=1e-6))
+    assert points.norm(problem.field(state).value - 0.1 * profile) <= 1e-5 * points.norm(0.1 * profile)
 
 
 def test_times_that_cannot_be_resolved_are_said():
