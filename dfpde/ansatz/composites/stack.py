@@ -43,8 +43,9 @@ class Stack(Ansatz):
     """
 
     def __init__(self, *components: Ansatz, names: Sequence[str] | None = None, shared: Sequence[str] = ()) -> None:
-        self.components, self.shared = components, tuple(shared)
+        self.components = components
         self._index, self._slices = layout(components, names, shared)
+        self.shared = tuple(shared)
         self._rows = consecutive([part.shape[0] if part.shape else 1 for part in components])
         self.dim = common_dim(components)
         self.size = max((part.stop for part, _ in self._slices.values()), default=0)
