@@ -72,7 +72,8 @@ def on_post_template(output_content: str, template_name: str, config: Any) -> st
     """The same for 404.html, whose own addresses begin at the root of a server: the site may lie in a folder."""
     if not template_name.endswith(".html"):
         return output_content
-    return _from_here(re.sub(r'\b(href|src)="/(?!/)', r'\1="', output_content), "")
+    output_content = re.sub(r'\b(href|src)="/(?!/)', r'\1="', output_content)
+    return _from_here(output_content.replace('"base": "/"', '"base": "."'), "")
 
 
 def _from_here(output: str, root: str) -> str:
