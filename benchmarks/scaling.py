@@ -6,7 +6,7 @@ Cases: N = 10⁵, p = 500 on one and on two ranks (speed-up of the whole stage: 
 the model of docs/least_squares.md, which is then extrapolated to 10⁴ ranks; with
 --full N = 10⁶, p = 1000 by chunks (peak memory, share of dgemm's rate in the Gram matrix) and p = 10 000,
 N = 20 000 with the default and with the Nyström preconditioner.  Without --full the last two take a tenth of the
-points.  A table, then one JSON object.
+points; their seconds are CPU time.  A table, then one JSON object.
 """
 
 from __future__ import annotations
@@ -119,9 +119,9 @@ def points(comm: MPI.Comm, full: bool) -> dict[str, Any]:
     n = 1_000_000 if full else 100_000
     problem, theta = mixture(333, n, comm, 0)
     eps = 1e-3 * float(problem.tangent(theta).column_norms().max())
-    began = time.perf_counter()
+    began = time.process_time()
     solution = stage(problem, theta, df.KSP(rtol=1e-8), eps, None)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     # rate of the Gram matrix alone, from stored rows, as dsyrk sees it: n p² flops
     small, theta = mixture(333, 20_000, MPI.COMM_SELF, 1 << 30)
     tangent = small.tangent(theta)
@@ -149,9 +149,9 @@ def parameters(comm: MPI.Comm, full: bool) -> dict[str, Any]:
     for name, preconditioner in (("sampled", Sampled()), ("nystrom", Nystrom())):
         solver, theta, anchor, seconds, iterations = df.KSP(1e-8, preconditioner=preconditioner), first, None, [], []
         for _ in range(2):
-            began = time.perf_counter()
+            began = time.process_time()
             found = stage(problem, theta, solver, eps, anchor)
-            seconds.append(time.perf_counter() - began)
+            seconds.append(time.process_time() - began)
             iterations.append(found.iterations)
             anchor, theta = found.value, theta + 1e-4 * found.value / np.linalg.norm(found.value)
         line |= {name: {"seconds": seconds, "iterations": iterations, "peak_rss_gib": peak_rss_gib()}}
