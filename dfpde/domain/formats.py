@@ -2,7 +2,8 @@
 
 | format | names |
 |---|---|
-| anything with meshio's cell sets (Abaqus, FLAC3D, MDPA, …) | the sets |
+| Abaqus | sets of elements; other names are said to be there |
+| anything else with meshio's cell sets (FLAC3D, MDPA, …) | the sets |
 | MED | families of cells |
 | Medit, Nastran, TetGen, Netgen, UGRID, AVS-UCD, `gmsh:physical` in .vtu and .xdmf | a number for each cell |
 | other integers of cells, sets of nodes | said to be there |
@@ -24,7 +25,7 @@ import numpy as np
 from meshio import extension_to_filetypes
 
 from ..errors import MeshError, MissingDependency
-from . import exodus, su2
+from . import abaqus, exodus, su2
 from .blocks import Block, Group, MeshFile, tagged
 
 #: Cell data that meshio fills with a number of each cell's group; 0 is none.
@@ -68,7 +69,7 @@ def _from_meshio(path: Path) -> MeshFile:
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), warnings.catch_warnings():
             warnings.filterwarnings("error", "string or file could not be read")  # text that ends early
-            file: Any = meshio.read(path)
+            file: Any = abaqus.read(path) if path.suffix == ".inp" else meshio.read(path)
     except ImportError as error:
         raise MissingDependency(f"{path}: {error}", f"pip install {error.name}") from error
     except (Exception, SystemExit) as error:
@@ -77,7 +78,11 @@ def _from_meshio(path: Path) -> MeshFile:
     unread = [f"sets of nodes: {', '.join(dict.fromkeys(points))}"] if points else []
     numbers = [name for name, blocks in file.cell_data.items() if _may_be_groups(name, blocks)]
     unread += [f"integers of cells: {', '.join(numbers)}"] if numbers else []
-    blocks = tuple(Block(block.type, block.data, tuple(_groups(file, i))) for i, block in enumerate(file.cells))
+    groups = [_groups(file, i) for i in range(len(file.cells))]
+    if path.suffix == ".inp":
+        groups, points = abaqus.groups(path, [block.data.shape[1] for block in file.cells])
+        unread = [f"sets of nodes, surfaces, included files: {', '.join(points)}"] if points else []
+    blocks = tuple(Block(block.type, block.data, tuple(groups[i])) for i, block in enumerate(file.cells))
     return MeshFile(file.points, blocks, tuple(unread), file.cell_data, file.point_data)
 
 

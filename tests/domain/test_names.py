@@ -127,7 +127,7 @@ FORMATS: dict[str, tuple[Callable[[Path], None], dict[str, float], dict[str, flo
     "mesh.med": (med, LENGTHS, AREAS, ""),
     "mesh.su2": (su2, LENGTHS, {}, "groups of cells, for which SU2's format has no names"),
     "mesh.mesh": (medit, {"4": 3, "7": 2}, {"1": 2}, ""),
-    "mesh.inp": (abaqus, LENGTHS, {"all": 6}, "sets of nodes: corner"),
+    "mesh.inp": (abaqus, LENGTHS, {"all": 6}, "sets of nodes, surfaces, included files: corner"),
     "mesh.vol": (netgen, LENGTHS, {"one": 2, "two": 4}, ""),
     "mesh.vtu": (fields, {"4": 3, "7": 2}, {"1": 2, "2": 4}, ""),
     "mesh.xdmf": (fields, {"4": 3, "7": 2}, {"1": 2, "2": 4}, ""),
@@ -234,6 +234,49 @@ def test_what_xdmf_files_hold_beside_one_grid_is_named(more: str, message: str, 
     with pytest.raises(MeshError, match=message) as caught:
         read_mesh(tmp_path / "m.xdmf", SELF)
     assert "alone" in caught.value.remedy
+
+
+ABAQUS = """** two kinds of elements, of which only some blocks have names
+*NODE, NSET=nodes
+1, 0, 0\n 2, 1, 0\n 3, 3, 0\n 4, 0, 2\n 5, 1, 2\n 6, 3, 2
+*ELEMENT, TYPE=T3D2
+10, 1, 2\n 11, 2, 3\n 12, 1, 4
+*ELEMENT, TYPE=CPS3
+20, 1, 2, 5\n 21, 1, 5, 4
+*ELEMENT, TYPE=CPS3, ELSET=right
+22, 2, 3, 6\n 23, 2, 6, 5
+*ELSET, ELSET=Left
+12, 20, 21
+*ELSET, ELSET=bottom, GENERATE
+10, 11, 1
+*ELSET, ELSET=all
+LEFT, right
+*SURFACE, NAME=outside
+all, S1
+"""
+
+
+def test_sets_of_abaqus_belong_to_their_elements(tmp_path: Path) -> None:
+    """One name for an edge and cells, sets of sets, and blocks of which only some have a name."""
+    (tmp_path / "mesh.inp").write_text(ABAQUS)
+    lengths, areas, said = measures(tmp_path / "mesh.inp")
+    assert lengths == pytest.approx({"bottom": 3, "Left": 2, "all": 2})
+    assert areas == pytest.approx({"right": 4, "Left": 2, "all": 6})
+    assert "nodes, outside" in said
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("*ELEMENT, TYPE=CPS3\n20, 2, 3, 6\n", "two elements of number 20"),
+        ("*INSTANCE, NAME=a, PART=p\n1, 0, 0\n", "one that is moved"),
+        ("*ELSET, ELSET=more\n99\n", "element 99, which is not there"),
+    ],
+)
+def test_abaqus_files_that_are_ambiguous_are_refused(more: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "mesh.inp").write_text(ABAQUS + more)
+    with pytest.raises(MeshError, match=message):
+        read_mesh(tmp_path / "mesh.inp", SELF)
 
 
 def test_zones_of_su2_are_refused(tmp_path: Path) -> None:
