@@ -36,6 +36,7 @@ from ..evolution.state import State
 from ..leastsquares import real_rows, root_weights
 from ..model import Model
 from ..parallel.collective import collective_errors, norm
+from ..parallel.replicated import same_on_all_ranks
 from ..representation import represent
 from .interpolant import Interpolant, lagrange
 
@@ -112,7 +113,10 @@ class ErrorBound:
             The points of `problem` do not resolve the tangent at the state.
         NonFiniteError
             The residual is not finite.
+        ReplicationError
+            Ranks that bring different states.
         """
+        same_on_all_ranks(self.problem.comm, t=state.t, theta=state.theta, bound=self.bound)
         dt = state.t - self.state.t
         if not dt > 0:
             raise ParameterError(

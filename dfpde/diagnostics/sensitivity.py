@@ -29,6 +29,7 @@ from ..functional import Functional
 from ..leastsquares import LeastSquares, Solver, SparseRows, Tangent, default_solver
 from ..leastsquares.rows import CHUNK_BYTES
 from ..model import Model, StageSystem
+from ..parallel.replicated import same_on_all_ranks
 from ..parallel.threads import one_thread
 from ..regularization.rule import FIRST_SOLVES, Anchored
 from ..representation import represent
@@ -114,6 +115,8 @@ def sensitivities(
     Raises
     ------
     ParameterError, ShapeError
+    ReplicationError
+        Ranks that bring different arguments.
 
     Notes
     -----
@@ -128,6 +131,10 @@ def sensitivities(
         raise ParameterError(f"until = {until} in {steps} steps from t = {start.t}", "a later time, steps >= 1")
     if not isinstance(regularization, Anchored):
         raise ParameterError(f"no derivative of {regularization}", "dfpde.Inertia, InertiaFromMass or Tikhonov")
+    same_on_all_ranks(
+        problem_of(c).comm, coefficients=c, t=start.t, theta=start.theta, initial=extra, until=until, steps=steps,
+        regularization=regularization, integrator=integrator, solver=solver,
+    )  # fmt: skip
     dual = np.concatenate([start.theta[None], np.zeros((c.size, p)), extra.T])
     run = _Run(problem_of, c, regularization, integrator, default_solver() if solver is None else solver)
     return run.states(start, dual, (until - start.t) / steps, steps)

@@ -22,6 +22,7 @@ from ..errors import DfpdeWarning, ParameterError, ShapeError
 from ..leastsquares import Tangent
 from ..model import StageSystem
 from ..parallel.collective import collective_errors
+from ..parallel.replicated import same_on_all_ranks
 from ..parallel.threads import one_thread
 from ..representation import represent
 
@@ -140,9 +141,12 @@ def spectrum(
     ------
     ParameterError
         k, oversampling or iterations out of range.
+    ReplicationError
+        Ranks that bring different arguments.
     """
     p = tangent.columns
     k = p if k is None else k
+    same_on_all_ranks(tangent.comm, k=k, scale=scale, oversampling=oversampling, iterations=iterations, seed=seed)
     if not (1 <= k <= p and oversampling >= 0 and iterations >= 0):
         raise ParameterError(
             f"k = {k}, oversampling = {oversampling}, iterations = {iterations}, p = {p}",

@@ -32,6 +32,8 @@ class GramCholesky(Preconditioner):
         Rows kept of each block on a rank, at least.
     """
 
+    described = ("keep",)
+
     @check.takes(keep=check.real(above=0, infinite=True))
     def __init__(self, keep: float = math.inf) -> None:
         self.keep = keep

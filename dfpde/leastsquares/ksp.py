@@ -51,7 +51,7 @@ class KSP(LSQR):
         At the first solve: a ``-dfpde_*`` option that nothing read.
     """
 
-    described = ("rtol", "max_it", "prefix")
+    described = ("rtol", "max_it", "preconditioner", "prefix")
 
     @check.takes(prefix=check.text)
     def __init__(

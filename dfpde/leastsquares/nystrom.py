@@ -40,6 +40,8 @@ class Nystrom(Preconditioner):
         Seed of the test matrix, the same on all ranks.
     """
 
+    described = ("rank", "max_rank", "seed")
+
     @check.takes(rank=check.integer(1), max_rank=check.optional(check.integer(1)), seed=check.integer(0))
     def __init__(self, rank: int = 64, max_rank: int | None = None, seed: int = 0) -> None:
         if rank < 1 or (max_rank is not None and max_rank < rank):

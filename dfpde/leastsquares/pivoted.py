@@ -51,6 +51,8 @@ class PivotedCholesky(Preconditioner):
         Largest r; None is p/4 (beyond it the Gram matrix of the columns is the better choice).
     """
 
+    described = ("keep", "max_rank")
+
     @check.takes(keep=check.real(above=0, infinite=True), max_rank=check.optional(check.integer(1)))
     def __init__(self, keep: float = math.inf, max_rank: int | None = None) -> None:
         self.keep, self.max_rank = keep, max_rank

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mpi4py import MPI
@@ -23,6 +23,9 @@ Array = NDArray[Any]
 
 class Preconditioner(ABC):
     """A symmetric positive definite P⁻¹ ≈ (JᵀWJ + ε²D²)⁻¹, built for each tangent; `build` and `solve` are enough."""
+
+    #: Attributes that checkpoints and ranks must agree on.
+    described: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def build(self, system: LeastSquares) -> float:

@@ -43,7 +43,7 @@ class LSQR:
     """
 
     #: What checkpoints and ranks must agree on.
-    described: ClassVar[tuple[str, ...]] = ("rtol", "max_it")
+    described: ClassVar[tuple[str, ...]] = ("rtol", "max_it", "preconditioner")
 
     @check.takes(
         rtol=check.real(above=0, below=1),

@@ -30,6 +30,7 @@ from ..evolution.march import Adapt
 from ..evolution.state import State
 from ..model import Model
 from ..parallel.collective import collective_errors
+from ..parallel.replicated import same_on_all_ranks
 from ..problem import Problem
 from ..representation import represent
 from .proposals import Cloud, Proposal
@@ -137,10 +138,13 @@ class Moving:
             Not a `Problem`: nodes of finite elements do not move.
         QuadratureError
             Points where their density vanishes, or a proposal that cannot be fitted.
+        ReplicationError
+            Ranks that bring different rules or states.
         """
         check.require({"problem": check.model, "state": check.state}, {"problem": problem, "state": state})
         if not isinstance(problem, Problem):
             raise ParameterError(f"a {type(problem).__name__} has nodes that do not move", "a Problem")
+        same_on_all_ranks(problem.comm, moving=self, theta=state.theta, step=state.step)
         known = (state.theta, *self._moments(problem, state))
         said = bool(state.measure_carry) and bool(state.measure_carry[0][2])
         numbers = np.array([state.step, self._count(state), said], dtype=float)

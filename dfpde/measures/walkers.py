@@ -97,7 +97,7 @@ class Walkers:
         x = np.asarray(points, dtype=float)
         if x.shape[0] != problem.ansatz.dim or x.shape[1] < 2 * len(x):
             raise ShapeError(f"points of shape {x.shape}", f"({problem.ansatz.dim}, N), N at least twice the dimension")
-        same_on_all_ranks(problem.comm, points=x)
+        same_on_all_ranks(problem.comm, walkers=self, theta=state.theta, points=x)
         return self._walked(problem, state, x, 10 * self.steps)
 
     def __call__(self, problem: Model, state: State) -> tuple[Model, State]:

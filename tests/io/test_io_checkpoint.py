@@ -327,6 +327,9 @@ def test_scale_label_and_methods_are_compared(tmp_path):
     assert "solver.rtol is 1e-11 in the file, 1e-09 here" in refused(
         path, {"solver": df.LSQR()}, {"solver": df.LSQR(rtol=1e-9)}
     )
+    assert "solver.preconditioner.rank is 64 in the file, 8 here" in refused(
+        path, *({"solver": df.LSQR(preconditioner=df.leastsquares.Nystrom(rank))} for rank in (64, 8))
+    )
     start, functional = df.State(0.0, np.ones(9)), df.diagnostics.Functional
     kept, other = (
         df.constraints.Conserving(problem, quantities, df.Tikhonov(1e-3), start)

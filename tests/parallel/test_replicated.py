@@ -150,9 +150,48 @@ def returning(factor):
     return lambda problem, state: None if factor is None else (problem, state.with_(theta=factor * state.theta))
 
 
+KINDS = (df.leastsquares.GramCholesky, df.leastsquares.Nystrom)
+
+
+def sketched(comm, rank):
+    return run(comm, solver=df.LSQR(preconditioner=df.leastsquares.Nystrom(rank)))
+
+
+def simple(comm):
+    problem = problem_of(comm, df.GaussianMixture.isotropic(1, 2))
+    return problem, df.State(0.0, np.linspace(0.5, 1.0, 6))
+
+
+def tangent(comm):
+    problem, start = simple(comm)
+    return problem.tangent(start.theta)
+
+
+def moving(comm, seed):
+    return df.measures.Moving(df.measures.Components(1.2), n=64, seed=seed).start(*simple(comm))
+
+
+def bounded(comm, t):
+    problem, start = simple(comm)
+    start, end = (next(df.evolve(problem, start, until=0.1)) for _ in range(2))
+    return df.diagnostics.ErrorBound(problem, start, 0.0).after(end.with_(t=start.t + t))
+
+
+def sensitive(comm, steps):
+    problem, start = simple(comm)
+    given = {"until": 0.1, "steps": steps, "regularization": df.Tikhonov(1e-3)}
+    return list(df.diagnostics.sensitivities(lambda c: problem, np.zeros(0), start, **given))
+
+
 #: What is done with one of two values, depending on the rank, and what the error names.
 APART = {
     "tolerance of the solver": (lambda c, v: run(c, solver=df.LSQR(rtol=v)), (1e-11, 1e-3), r"solver\.rtol"),
+    "preconditioner": (lambda c, v: run(c, solver=df.LSQR(preconditioner=v())), KINDS, r"solver\.preconditioner"),
+    "rank of a sketch": (lambda c, v: sketched(c, v), (2, 3), r"solver\.preconditioner\.rank"),
+    "seed of a measure": (lambda c, v: moving(c, v), (1, 2), r"moving\.seed"),
+    "values of a spectrum": (lambda c, v: df.diagnostics.spectrum(tangent(c), v), (2, 3), "k is not"),
+    "a state in an error bound": (lambda c, v: bounded(c, v), (0.1, 0.2), "t is not"),
+    "steps of sensitivities": (lambda c, v: sensitive(c, v), (1, 2), "steps is not"),
     "number of conditions": (lambda c, v: run(c, held(c, *v)), ((), (1.0,)), "conditions"),
     "weight of a condition": (lambda c, v: run(c, held(c, v)), (1.0, 2.0), r"conditions\[0\]\['weight'\]"),
     "shared parameters": (lambda c, v: run(c, sharing(c, v)), ("centers", "scales"), r"ansatz\.shared"),
