@@ -580,6 +580,8 @@ def test_valid_calls_work(row):
 
 @pytest.mark.parametrize(("row", "argument"), CASES, ids=lambda part: getattr(part, "name", part))
 def test_wrong_values_and_types_give_a_named_error(row, argument):
+    if row.name == "fem.LinearSolver" and argument in ("ksp", "pc") and find_spec("petsc4py") is None:
+        pytest.skip("types of solvers are PETSc's: without petsc4py SuperLU takes their place")
     failed = {repr(value)[:60]: said for value in row.wrong[argument] if (said := outcome(row, argument, value))}
     assert not failed, failed
 
