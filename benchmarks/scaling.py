@@ -74,7 +74,7 @@ def speed(comm: MPI.Comm, full: bool) -> dict[str, Any]:
         seconds.append(time.perf_counter() - began)
         iterations.append(found.iterations)
     evaluation = medians({"system": lambda: problem.system(0.0, theta)}, 3)["system"]
-    _, _, sample, _ = solver.preconditioner.sampling.choose(problem.tangent(theta))
+    sample = comm.size * solver.preconditioner.sampling.choose(problem.tangent(theta))[0]
     return {
         "seconds": float(np.median(seconds)), "iterations": float(np.median(iterations)), "sample": sample,
         "evaluation": evaluation, "p": problem.ansatz.size, "n": 100_000,

@@ -63,14 +63,11 @@ class DualCholesky(Preconditioner):
         NonFiniteError
             NaN or infinity in the tangent (on all ranks; names columns).
         """
-        found, finite = gathered(system, self.keep), True
-        self._rhs = system.rhs
+        found, self._rhs = gathered(system, self.keep), system.rhs
         with collective_errors(system.comm):
             if found is not None:
                 self._sampled, self._right = found
                 self._kernel(system.scale)
-                finite = math.isfinite(float(np.trace(self._gram)))
-        refuse_unless(finite, system.tangent)
         return self.shift(system)
 
     def _kernel(self, scale: Array | None) -> None:
@@ -126,14 +123,24 @@ def gathered(system: LeastSquares, keep: float) -> tuple[Sample, Array] | None:
     """About `keep` rows of each block of all ranks on rank 0, and the right-hand side there; None elsewhere.
 
     Collective; m (p + 1) numbers travel.
+
+    Raises
+    ------
+    NonFiniteError
+        NaN or infinity in these rows of the tangent (on all ranks; names columns).
     """
     comm = system.comm
     with collective_errors(comm):
         samples, rhs = zip(*_sample(system, keep), strict=True)
         local = join(samples), np.concatenate(rhs)
     parts = [local] if comm.size == 1 else comm.gather(local)
+    found, finite = None, True
     with collective_errors(comm):
-        return None if parts is None else (join([rows for rows, _ in parts]), np.concatenate([y for _, y in parts]))
+        if parts is not None:
+            found = join([rows for rows, _ in parts]), np.concatenate([y for _, y in parts])
+            finite = math.isfinite(float(found[0].squares().sum()))
+    refuse_unless(finite, system.tangent)
+    return found
 
 
 def _sample(system: LeastSquares, keep: float) -> Iterator[tuple[Sample, Array]]:

@@ -20,8 +20,8 @@ from scipy.linalg import cholesky, qr, solve_triangular, svd
 from .. import validation as check
 from ..errors import ParameterError
 from ..parallel.collective import collective_errors
+from .factor_cost import BYTES_PER_FLOP
 from .preconditioner import Preconditioner, refuse_unless, sum_on_root
-from .sampling import BYTES_PER_FLOP
 from .system import LeastSquares, Tangent
 
 Array = NDArray[Any]

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from ..representation import represent
 from .dual import DualCholesky
+from .factor_cost import CUT, Kind, cheapest
 from .gram import GramCholesky
 from .pivoted import PivotedCholesky
 from .preconditioner import Preconditioner
-from .sampling import CUT, Kind, Sampling
+from .sampling import Sampling
 from .system import LeastSquares
 
 Array = NDArray[Any]
@@ -31,15 +32,18 @@ class Sampled(Preconditioner):
 
     def __init__(self) -> None:
         self.sampling = Sampling()
-        self._factor: Preconditioner = GramCholesky()
+        self._factor: DualCholesky | GramCholesky | PivotedCholesky = GramCholesky()
         self._patience = 0.0
 
     __repr__ = represent
 
     def build(self, system: LeastSquares) -> float:
         """See `Preconditioner`."""
-        kind, keep, _, self._patience = self.sampling.choose(system.tangent)
-        self._factor = KINDS[kind](keep)
+        keep, self._patience = self.sampling.choose(system.tangent)
+        kind, *_ = cheapest(keep, system.tangent.columns, system.comm.size, self.sampling.rank)
+        if not isinstance(self._factor, KINDS[kind]):
+            self._factor = KINDS[kind]()
+        self._factor.keep = keep
         self._factor.build(system)
         return self._settled(system)
 
