@@ -8,7 +8,7 @@ import dfpde as df
 from dfpde.errors import DfpdeWarning
 from dfpde.evolution import ROS2, SDIRK2, SDIRK4, ImplicitEuler, ImplicitMidpoint, RadauIIA
 from dfpde.evolution.linearize import linearized
-from tests.evolution.test_evolution_orders import START, drifting_heat, error
+from tests.evolution.test_evolution_orders import START, drifting_heat, error, marched
 from tests.small import Written, last, linear
 
 SCHEMES = {
@@ -39,17 +39,9 @@ def linear_error(scheme, steps, comm, until=1.0):
     problem = stiff_heat(comm)
     start = np.zeros(MODES)
     start[0] = 1.0
-    run = df.evolve(
-        problem,
-        df.State(0.0, start),
-        until=until,
-        regularization=df.Tikhonov(1e-9),
-        controller=df.Fixed(until / steps),
-        integrator=scheme,
-    )
     truth = np.zeros(MODES)
     truth[:2] = np.cos(until), np.sin(until)
-    return np.linalg.norm(last(run).theta - truth)
+    return np.linalg.norm(marched(problem, df.State(0.0, start), until, steps, scheme).theta - truth)
 
 
 @pytest.mark.parametrize("name", SCHEMES)
@@ -68,23 +60,8 @@ def test_order_on_a_stiff_linear_problem(name):
 def test_order_on_a_nonlinear_parametrization(comm, name):
     scheme, order, steps = SCHEMES[name]
     problem = drifting_heat(comm)
-    errors = [
-        error(
-            problem,
-            last(
-                df.evolve(
-                    problem,
-                    START,
-                    until=1.0,
-                    regularization=df.Tikhonov(1e-9),
-                    controller=df.Fixed(1 / n),
-                    integrator=scheme,
-                )
-            ),
-        )
-        for n in (2 * steps, 4 * steps)
-    ]
-    assert np.log2(errors[-2] / errors[-1]) == pytest.approx(order, abs=0.2), errors
+    errors = [error(problem, marched(problem, START, 1.0, n, scheme)) for n in (2 * steps, 4 * steps)]
+    assert np.log2(errors[-2] / errors[-1]) == pytest.approx(order, abs=0.15), errors
 
 
 # -- stiffness ---------------------------------------------------------------------------------------------------
@@ -127,16 +104,7 @@ def test_stiff_modes_are_damped(scheme):
     problem = stiff_heat(MPI.COMM_SELF)
     start = np.zeros(MODES)
     start[0], start[-1] = 1.0, 1.0
-    state = last(
-        df.evolve(
-            problem,
-            df.State(0.0, start),
-            until=50.0,
-            regularization=df.Tikhonov(1e-9),
-            controller=df.Fixed(10.0),
-            integrator=scheme,
-        )
-    )
+    state = marched(problem, df.State(0.0, start), 50.0, 5, scheme)
     assert abs(state.theta[-1]) < 1e-6
 
 

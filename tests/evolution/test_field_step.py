@@ -153,9 +153,7 @@ def test_embedded_pair_and_step_doubling_keep_the_same_tolerance():
     pair = ETDRK32(stepper.grid, stepper.linear, stepper.nonlinear)
     ends = []
     for s in (stepper, pair):
-        *_, end = df.evolve(
-            problem, start, until=0.5, controller=df.PI(rtol=1e-6), integrator=df.FieldStep(s, 1e-6)
-        )
+        *_, end = df.evolve(problem, start, until=0.5, controller=df.PI(rtol=1e-6), integrator=df.FieldStep(s, 1e-6))
         ends.append(problem.field(end).value)
     assert problem.quadrature.norm(ends[1] - ends[0]) < 1e-3
 
