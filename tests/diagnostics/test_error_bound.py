@@ -73,14 +73,14 @@ def test_estimated_growth_rate(comm):
 def test_residual_of_the_curve_falls_with_the_third_power_of_the_step():
     case = study.zero_crossing()
     residuals = []
-    for n in (40, 80):
+    for n in (160, 320):
         bound = ErrorBound(case.problem, case.start, 0.0)
         fixed = df.Fixed(0.5 / n)
         run = df.evolve(case.problem, case.start, until=0.05, controller=fixed, regularization=df.Tikhonov(1e-9))
         for state in run:
             bound = bound.after(state)
         residuals.append(bound.residual)
-    assert np.log2(residuals[0] / residuals[1]) == pytest.approx(3, abs=0.4)
+    assert np.log2(residuals[0] / residuals[1]) == pytest.approx(3, abs=0.15)
 
 
 def test_hermite_reproduces_cubics():
