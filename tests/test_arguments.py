@@ -131,6 +131,9 @@ STATES = objects(df.State, None, np.ones(3))
 
 OPERATOR = closed_form.Operator((0.0,), (), ([[0.5]],))
 STREAM = {"dim": 2, "first": 0, "count": 4, "seed": 0, "step": 0}
+STATE2 = df.State(0.0, np.array([1.0, 0.5, 0.5, 9.0]))
+MARKED = measures.MarkedCells(MESH, 2, lambda points: lambda t, x, u: -u.value)
+CELL_POINTS = measures.CellPoints.of(MESH, 2, np.arange(2))
 MEASURE_ROWS = [
     *(of(draw.__name__, draw, STREAM, dim=COUNT, **dict.fromkeys(("first", "count", "seed", "step"), (*WHOLE, -1)))
       for draw in (measures.independent, measures.sobol)),
@@ -161,6 +164,15 @@ MEASURE_ROWS = [
     of("Walkers.start", measures.Walkers().start, {"problem": P, "state": STATE, "points": np.linspace(-1, 1, 9)[None]},
        problem=MODELS, state=STATES, points=(None, "x", THING, RAGGED, np.ones(4), np.ones((2, 4)), np.ones((1, 1)),
        np.full((1, 4), NAN))),
+    of("MarkedCells", measures.MarkedCells, {"mesh": MESH, "order": 2}, mesh=objects(df.Mesh, None), order=(*WHOLE, -1),
+       equation=MAYBE, tolerance=POSITIVE, rest=(*WHOLE, -1), seed=(*WHOLE, -1), every=COUNT),
+    of("MarkedCells.start", MARKED.start, {"problem": G2, "state": STATE2}, problem=MODELS, state=STATES),
+    of("MarkedCells.problem", lambda **k: MARKED.problem(**k), {"problem": MARKED.start(G2, STATE2)[0],
+       "state": MARKED.start(G2, STATE2)[1]}, problem=MODELS, state=(*STATES, STATE2)),
+    of("CellPoints.of", measures.CellPoints.of, {"mesh": MESH, "order": 2, "chosen": [0]}, mesh=objects(df.Mesh, None),
+       order=(*WHOLE, -1), chosen=(None, 3.0, "x", THING, RAGGED, [0.5], [99], [-1])),
+    of("Function.at", fem.Function(SPACE, np.zeros(SPACE.nodes.n)).at, {"points": CELL_POINTS},
+       points=objects(measures.CellPoints, None)),
     of("in_turn", lambda adapt=zero: measures.in_turn(adapt), {}, adapt=FUNCTION),
     of("sampling", measures.sampling, {"quadrature": Q, "values": np.ones(Q.n)},
        quadrature=objects(df.Quadrature, None), values=("x", None, THING, RAGGED, np.ones(3))),

@@ -19,6 +19,7 @@ from scipy.spatial import cKDTree
 from skfem.models import mass
 
 from .. import validation as check
+from ..domain.places import CellPoints
 from ..errors import ParameterError, ShapeError
 from ..parallel.collective import collective_errors
 from ..representation import represent
@@ -58,6 +59,27 @@ class Function:
     def gradient(self) -> Array:
         """∇u_h there, (dim, N) or (dim, components, N)."""
         return np.array([(part @ self.nodal.T).T for part in self.space.evaluation[1]])
+
+    def at(self, points: CellPoints) -> Array:
+        """u_h at points that know their cells, (N,) or (components, N): no search and no communication.
+
+        Raises
+        ------
+        ParameterError
+            Points in cells of another mesh than the space's.
+        """
+        values: Array = (self._at(points)[0] @ self.nodal.T).T
+        return values
+
+    def gradient_at(self, points: CellPoints) -> Array:
+        """∇u_h there, (dim, N) or (dim, components, N)."""
+        return np.array([(part @ self.nodal.T).T for part in self._at(points)[1:]])
+
+    def _at(self, points: CellPoints) -> list[sparse.csr_array]:
+        check.instance(CellPoints, "CellPoints: what MarkedCells gives to its equation")("points", points)
+        if points.mesh is not self.space.mesh:
+            raise ParameterError("points in cells of another mesh", "the mesh of this function's space")
+        return _matrices(self.space, points.cells, points.inside)
 
     def __call__(self, x: Array) -> Array:
         """u_h at any points (dim, M) of this rank, (M,) or (components, M); collective.

@@ -1,6 +1,8 @@
 """Measures that follow the solution: random points drawn from it, renewed between steps, and what they can tell."""
 
 from ..domain.draws import Draws, independent, sobol
+from ..domain.places import CellPoints
+from .marked import MarkedCells
 from .moving import Moving, SamplingWarning, fisher, in_turn, relative
 from .proposals import Blend, Cloud, Proposal, Uniform, Written
 from .quality import Sampling, sampling, unseen_defect
@@ -8,7 +10,7 @@ from .shaped import Components, FittedGaussian, FittedStudent
 from .walkers import Walkers
 
 __all__ = [
-    "Blend", "Cloud", "Components", "Draws", "FittedGaussian", "FittedStudent", "Moving", "Proposal", "Sampling",
-    "SamplingWarning", "Uniform", "Walkers", "Written", "fisher", "in_turn", "independent", "relative", "sampling",
-    "sobol", "unseen_defect",
+    "Blend", "CellPoints", "Cloud", "Components", "Draws", "FittedGaussian", "FittedStudent", "MarkedCells", "Moving",
+    "Proposal", "Sampling", "SamplingWarning", "Uniform", "Walkers", "Written", "fisher", "in_turn", "independent",
+    "relative", "sampling", "sobol", "unseen_defect",
 ]  # fmt: skip
