@@ -30,7 +30,7 @@ def on_two_ranks(name, mpirun, out):
 def test_computational_inertia(tmp_path, mpirun):
     found = run("computational_inertia", tmp_path)
     assert found["order_verlet"] == pytest.approx(2, abs=0.15)
-    assert found["order_fourth"] == pytest.approx(4, abs=0.3)
+    assert found["order_fourth"] == pytest.approx(4, abs=0.15)
     # the amplitude from the modified Hamiltonian, up to the next order in h²
     assert found["velocity Verlet, h = 0.1: largest / predicted"] == pytest.approx(1, abs=0.02)
     assert found["velocity Verlet, h = 0.1: last tenth / first tenth"] < 1.1
