@@ -50,8 +50,6 @@ class ClosedFormSystem(StageSystem):
 class ClosedForm:
     """u_t = f(t, u) in L²(R^d) for a `GaussianMixture` or `WavePackets`: a model without points, in any dimension.
 
-    ::
-
         ansatz = df.GaussianMixture.full(10, 2)
         model = df.closed_form.ClosedForm(ansatz, Operator.ornstein_uhlenbeck(A, c, D))
         for state in df.evolve(model, start, until=8.0): ...

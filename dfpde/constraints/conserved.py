@@ -59,11 +59,9 @@ class Conserving:
 
     Examples
     --------
-    ::
-
-        held = Conserving(problem, (Functional.linear(), energy), df.Inertia(1e-4, 0.97), start)
-        how = {"regularization": held, "integrator": held.integrator(df.RK4)}
-        for state in df.evolve(problem, start, until=1.0, **how): ...
+    >>> held = Conserving(problem, (Functional.linear(), energy), df.Inertia(1e-4, 0.97), start)
+    >>> how = {"regularization": held, "integrator": held.integrator(df.RK4)}
+    >>> for state in df.evolve(problem, start, until=1.0, **how): ...
 
     Raises
     ------

@@ -56,12 +56,10 @@ class History:
 
     Examples
     --------
-    ::
-
-        history = df.History("history.csv", quantities={"mass": Functional.linear()}, problem=problem)
-        for state in df.evolve(problem, start, until=1.0):
-            history.record(state)
-        history.to_pandas().plot("t", "defect")
+    >>> history = df.History("history.csv", quantities={"mass": Functional.linear()}, problem=problem)
+    >>> for state in df.evolve(problem, start, until=1.0):
+    ...     history.record(state)
+    >>> history.to_pandas().plot("t", "defect")
 
     Raises
     ------

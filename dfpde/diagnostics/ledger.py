@@ -77,12 +77,10 @@ class EnergyLedger:
 
     Examples
     --------
-    ::
-
-        ledger = EnergyLedger(problem, energy, rule)
-        for state in df.evolve(..., regularization=rule, integrator=ledger.integrator(df.RK4)):
-            ledger.record(state)
-        ledger.entries[-1].drift
+    >>> ledger = EnergyLedger(problem, energy, rule)
+    >>> for state in df.evolve(..., regularization=rule, integrator=ledger.integrator(df.RK4)):
+    ...     ledger.record(state)
+    >>> ledger.entries[-1].drift
 
     Raises
     ------

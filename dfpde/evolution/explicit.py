@@ -208,7 +208,12 @@ def means(b: Sequence[float], norms: Array) -> tuple[float, float]:
 
 
 Euler = ExplicitRungeKutta(EULER)
+"""Explicit Euler, order 1, no error estimate."""
 Heun = ExplicitRungeKutta(HEUN)
+"""Heun's method, order 2, with explicit Euler for the error."""
 BogackiShampine = ExplicitRungeKutta(BOGACKI_SHAMPINE)
+"""Bogacki–Shampine 3(2), the last stage is the first of the next step."""
 RK4 = ExplicitRungeKutta(RUNGE_KUTTA_4)
+"""The classical Runge–Kutta scheme, order 4, no error estimate: for fixed steps."""
 DormandPrince = ExplicitRungeKutta(DORMAND_PRINCE)
+"""Dormand–Prince 5(4), the default: the last stage is the first of the next step."""

@@ -164,8 +164,14 @@ def _suitable(model: Model) -> Problem:
 
 
 ImplicitEuler = ImplicitRungeKutta(IMPLICIT_EULER)
+"""Implicit Euler, order 1, L-stable, no error estimate."""
 ImplicitMidpoint = ImplicitRungeKutta(IMPLICIT_MIDPOINT)
+"""Implicit midpoint rule, order 2, A-stable, symplectic, no error estimate."""
 SDIRK2 = ImplicitRungeKutta(SDIRK_2)
+"""Singly diagonally implicit 2(1) with γ = 1 − √½, L-stable (Alexander 1977)."""
 SDIRK4 = ImplicitRungeKutta(SDIRK_4)
+"""Singly diagonally implicit 4(3) with γ = ¼, L-stable (Hairer & Wanner II, Table IV.6.5)."""
 RadauIIA = ImplicitRungeKutta(RADAU_IIA)
+"""Radau IIA of three stages solved at once, order 5, L-stable, error of order 3 (Hairer & Wanner II, IV.8)."""
 ROS2 = LinearlyImplicit()
+"""Rosenbrock 2(1) with γ = 1 − √½: L-stable, two linear solves for each step, no iteration."""

@@ -138,27 +138,26 @@ def _compose(name: str, weights: tuple[float, ...], order: int) -> Splitting:
     return Splitting(name, kicks, weights, order)
 
 
-#: Velocity Verlet (Störmer 1907; Verlet 1967), kick–drift–kick.
 VERLET = Splitting("velocity Verlet", (0.5, 0.5), (1.0,), 2)
+"""Velocity Verlet (Störmer 1907; Verlet 1967), kick–drift–kick, order 2."""
 
 _Z = 1 / (2 - 2 ** (1 / 3))
-#: Triple jump (Yoshida, Phys. Lett. A 150, 1990), three forces for each step.
 YOSHIDA4 = _compose("Yoshida 4", (_Z, 1 - 2 * _Z, _Z), 4)
+"""Triple jump (Yoshida, Phys. Lett. A 150, 1990), order 4, three forces for each step."""
 
 _S = 1 / (4 - 4 ** (1 / 3))
-#: Five Verlet steps (Suzuki, Phys. Lett. A 146, 1990).
 SUZUKI4 = _compose("Suzuki 4", (_S, _S, 1 - 4 * _S, _S, _S), 4)
+"""Five Verlet steps (Suzuki, Phys. Lett. A 146, 1990), order 4."""
 
 _B = (0.0829844064174052, 0.396309801498368, -0.0390563049223486)
 _A = (0.245298957184271, 0.604872665711080)
-#: Runge–Kutta–Nyström method of six stages, SRKN₆ᵇ of Blanes & Moan, J. Comput. Appl. Math. 142 (2002); its
-#: error is measured beside that of the others in tests/learning.
 BLANES_MOAN4 = Splitting(
     "Blanes–Moan 4",
     (*_B, 1 - 2 * sum(_B), *_B[::-1]),
     (*_A, 0.5 - sum(_A), 0.5 - sum(_A), *_A[::-1]),
     4,
 )
+"""Runge–Kutta–Nyström method of six stages and order 4, SRKN₆ᵇ of Blanes & Moan, J. Comput. Appl. Math. 142 (2002)."""
 
 
 @check.takes(

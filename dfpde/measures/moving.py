@@ -78,8 +78,6 @@ def relative(u: Field, q: Array) -> Array:
 class Moving:
     """Points that follow the solution, as the `adapt` of `evolve`: drawn anew after every accepted step.
 
-    ::
-
         moving = df.measures.Moving(df.measures.Components(), n=4000, seed=0)
         problem, start = moving.start(problem, start)
         for state in df.evolve(problem, start, until=1.0, adapt=moving):

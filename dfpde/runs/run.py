@@ -35,8 +35,6 @@ log = logging.getLogger(__name__)
 class Run:
     """u_t = f(t, u) in a directory: `evolve`, with states on disk from which the same call goes on.
 
-    ::
-
         manifest.json                what is needed to repeat it; status, last t, step and time
         history.csv                  a line for each accepted step
         outputs/000000120.npz        states at the output times, which stay

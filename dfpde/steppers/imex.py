@@ -57,12 +57,14 @@ ARS222 = ImexTableau(
     explicit=((0, 0, 0), (_G, 0, 0), (_D, 1 - _D, 0)),
     c=(0, _G, 1), order=2,
 )  # fmt: skip
+"""ARS(2,2,2), order 2, two implicit stages, L-stable (Ascher, Ruuth, Spiteri, Appl. Numer. Math. 25, 1997)."""
 ARS443 = ImexTableau(
     a=((0, 0, 0, 0, 0), (0, 1/2, 0, 0, 0), (0, 1/6, 1/2, 0, 0), (0, -1/2, 1/2, 1/2, 0), (0, 3/2, -3/2, 1/2, 1/2)),
     explicit=((0, 0, 0, 0, 0), (1/2, 0, 0, 0, 0), (11/18, 1/18, 0, 0, 0), (5/6, -5/6, 1/2, 0, 0),
               (1/4, 7/4, 3/4, -7/4, 0)),
     c=(0, 1/2, 2/3, 1/2, 1), order=3,
 )  # fmt: skip
+"""ARS(4,4,3), order 3, four implicit stages, L-stable (the same source)."""
 
 
 def imex_step(
