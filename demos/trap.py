@@ -7,7 +7,8 @@ Gaussians stay Gaussian: mean and covariance solve linear equations, the referen
 
 identical  30 isotropic Gaussians, all the same at the start: the tangent has collapsed to one of them
 split      the same, set apart by less than the tolerance (`dfpde.ansatz.split`)
-full       2 full Gaussians, identical at the start, all integrals in closed form
+full       2 full Gaussians, identical at the start, all integrals in closed form; their amplitudes grow by four orders
+           of magnitude, so the metric of the parameters is taken at every step
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from scipy.integrate import solve_ivp
 import dfpde as df
 from dfpde.ansatz.mixtures import moments
 from dfpde.closed_form import ClosedForm, Operator
-from dfpde.measures import Components, Draws, Moving, fisher
+from dfpde.measures import Components, Draws, Moving, fisher, present_metric
 
 ALPHA, D, VARIANCE = 0.25, 0.01, 0.1
 
@@ -94,7 +95,7 @@ def closed(trap: Trap, comm: MPI.Comm) -> tuple[Any, ...]:
     amplitude = (2 * np.pi * VARIANCE) ** (-trap.d / 2) / 2
     scales = ansatz.scales(VARIANCE * np.eye(trap.d))
     theta = ansatz.pack(amplitudes=amplitude, centers=trap.exact(0.0)[0], scales=scales)
-    return ClosedForm(ansatz, trap.operator, comm=comm), df.State(0.0, theta), None
+    return ClosedForm(ansatz, trap.operator, comm=comm), df.State(0.0, theta), present_metric
 
 
 def run(trap: Trap, case: str, options: argparse.Namespace, seed: int, comm: MPI.Comm) -> dict[str, float]:
@@ -132,6 +133,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--d", type=int, default=8)
     parser.add_argument("--case", choices=("identical", "split", "full"), action="append")
     parser.add_argument("--seeds", type=int, default=1, help="runs, with seeds 0, 1, ...")
+    parser.add_argument("--first", type=int, default=0, help="the first of these seeds")
     parser.add_argument("--points", type=int)
     parser.add_argument("--components", type=int, default=30)
     parser.add_argument("--widen", type=float, default=1.2)
@@ -144,9 +146,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     options.points = options.points or (512 if options.quick else 2048)
     comm, results = MPI.COMM_WORLD, {}
     with df.parallel.run(comm):
-        trap = Trap(options.d, options.until)
+        trap, seeds = Trap(options.d, options.until), range(options.first, options.first + options.seeds)
         for case in options.case or ("identical", "split", "full"):
-            runs = [run(trap, case, options, seed, comm) for seed in range(1 if case == "full" else options.seeds)]
+            runs = [run(trap, case, options, seed, comm) for seed in seeds[: 1 if case == "full" else None]]
             results[case] = say(f"trap, {case}", over_seeds(runs) | {"d": trap.d, "t": trap.until}, comm)
     return results
 

@@ -174,6 +174,7 @@ MEASURE_ROWS = [
     of("Function.at", fem.Function(SPACE, np.zeros(SPACE.nodes.n)).at, {"points": CELL_POINTS},
        points=objects(measures.CellPoints, None)),
     of("in_turn", lambda adapt=zero: measures.in_turn(adapt), {}, adapt=FUNCTION),
+    of("present_metric", measures.present_metric, {"problem": P, "state": STATE}, problem=MODELS, state=STATES),
     of("sampling", measures.sampling, {"quadrature": Q, "values": np.ones(Q.n)},
        quadrature=objects(df.Quadrature, None), values=("x", None, THING, RAGGED, np.ones(3))),
     of("unseen_defect", measures.unseen_defect, {"problem": P, "state": STATE.with_(velocity=THETA)}, problem=MODELS,

@@ -191,7 +191,8 @@ class ClosedForm:
         sizes = np.sqrt(np.maximum(np.diag(matrix), 0.0))
         safe = np.where(sizes > 0, sizes, 1.0)
         values, vectors = np.linalg.eigh(matrix / np.outer(safe, safe))
-        root = (vectors * np.sqrt(np.maximum(values, 0.0))) * sizes[:, None]
+        rounding = len(values) * np.finfo(float).eps * values[-1]  # what is smaller says nothing: a null direction
+        root = (vectors * np.sqrt(np.where(values > rounding, values, 0.0))) * sizes[:, None]
         mine = root if self.comm.rank == 0 else root[:, :0]
         return DenseRows(np.ascontiguousarray(mine), np.ones(mine.shape[1]))
 

@@ -2,8 +2,9 @@
 
 from ..domain.draws import Draws, independent, sobol
 from ..domain.places import CellPoints
+from .adaptation import in_turn, present_metric
 from .marked import MarkedCells
-from .moving import Moving, SamplingWarning, fisher, in_turn, relative
+from .moving import Moving, SamplingWarning, fisher, relative
 from .proposals import Blend, Cloud, Proposal, Uniform, Written
 from .quality import Sampling, sampling, unseen_defect
 from .shaped import Components, FittedGaussian, FittedStudent
@@ -12,5 +13,5 @@ from .walkers import Walkers
 __all__ = [
     "Blend", "CellPoints", "Cloud", "Components", "Draws", "FittedGaussian", "FittedStudent", "MarkedCells", "Moving",
     "Proposal", "Sampling", "SamplingWarning", "Uniform", "Walkers", "Written", "fisher", "in_turn", "independent",
-    "relative", "sampling", "sobol", "unseen_defect",
+    "present_metric", "relative", "sampling", "sobol", "unseen_defect",
 ]  # fmt: skip

@@ -26,7 +26,6 @@ from ..calculus import Field
 from ..domain.draws import Draws, Source, sobol
 from ..domain.quadrature import Quadrature
 from ..errors import DfpdeWarning, ParameterError
-from ..evolution.march import Adapt
 from ..evolution.state import State
 from ..model import Model
 from ..parallel.collective import collective_errors
@@ -242,40 +241,3 @@ def weighted_moments(quadrature: Quadrature, density: Array) -> tuple[Array, Arr
     y = x - mean[:, None]
     second = quadrature.integrate((y[:, None] * y[None]).reshape(dim * dim, quadrature.n) * density)
     return mean, (second / shift[0]).reshape(dim, dim)
-
-
-@dataclass(frozen=True)
-class InTurn:
-    """Several `adapt` of `evolve`, one after the other; see `in_turn`."""
-
-    adapts: tuple[Adapt, ...]
-
-    __repr__ = represent
-
-    def __call__(self, problem: Model, state: State) -> tuple[Model, State]:
-        """What `evolve` calls after every accepted step."""
-        for adapt in self.adapts:
-            changed = adapt(problem, state)
-            if changed is not None:
-                problem, state = changed
-        return problem, state
-
-    def problem(self, problem: Model, state: State) -> Model:
-        """The problem that a state was left with."""
-        for adapt in self.adapts:
-            left = getattr(adapt, "problem", None)
-            problem = problem if left is None else left(problem, state)
-        return problem
-
-
-def in_turn(*adapts: Adapt) -> InTurn:
-    """One `adapt` of several, applied one after the other: an ansatz that grows, then points that move.
-
-    Raises
-    ------
-    ArgumentTypeError
-        Something that cannot be called.
-    """
-    for number, adapt in enumerate(adapts):
-        check.function(f"adapts[{number}]", adapt)
-    return InTurn(adapts)

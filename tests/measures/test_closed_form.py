@@ -12,6 +12,7 @@ from dfpde.closed_form import ClosedForm, Operator
 from dfpde.closed_form.polynomials import derivatives, evaluate, inner, multiply, shift, symmetric
 from dfpde.errors import ParameterError, ShapeError
 from dfpde.evolution.diagnosis import _growth
+from dfpde.measures import present_metric
 from dfpde.regularization import StageContext
 from tests.small import last
 
@@ -110,6 +111,36 @@ def test_gaussians_in_ten_dimensions_follow_ornstein_uhlenbeck():
     assert moments.mean(g, end.theta) == pytest.approx(steady + e @ (mean - steady), abs=1e-6)
     assert moments.covariance(g, end.theta) == pytest.approx(covariance, abs=1e-7)
     assert moments.mass(g, end.theta) == pytest.approx(moments.mass(g, start.theta), rel=1e-6)
+
+
+def test_identical_components_have_a_null_space_without_noise():
+    """Two Gaussians that are the same: rank of one, and a velocity of residual zero to rounding, not to its root."""
+    d = 4
+    g = df.GaussianMixture.full(d, 2)
+    operator = Operator.ornstein_uhlenbeck(np.eye(d), np.ones(d), 0.1 * np.eye(d))
+    theta = g.pack(amplitudes=1.0, centers=np.linspace(0, 1, d), scales=g.scales(0.3 * np.eye(d)))
+    found = ClosedForm(g, operator).system(0.0, theta)
+    a, f = found.tangent.blocks[0].dense(), found.rhs
+    assert np.linalg.matrix_rank(a, tol=1e-12 * np.linalg.norm(a)) == g.size // 2
+    v = np.linalg.lstsq(a, f, rcond=1e-10)[0]
+    assert np.linalg.norm(a @ v - f) < 1e-11 * np.linalg.norm(f)
+
+
+def test_the_present_metric_follows_a_density_that_contracts():
+    """Amplitudes grow by σ^(-d): mass and covariance are ten times as good as in the metric of the start."""
+    d, until = 6, 3.0
+    g = df.GaussianMixture.full(d, 1)
+    model = ClosedForm(g, Operator.ornstein_uhlenbeck(np.eye(d), np.zeros(d), 0.01 * np.eye(d)))
+    theta = g.pack(amplitudes=1.0, centers=np.ones((1, d)), scales=g.scales(np.eye(d)))
+    exact = 0.01 + 0.99 * np.exp(-2 * until)
+
+    def errors(adapt):
+        end = last(df.evolve(model, df.State(0.0, theta), until=until, controller=df.PI(rtol=1e-5), adapt=adapt))
+        mass = moments.mass(g, end.theta) / moments.mass(g, theta) - 1
+        return abs(mass), np.abs(moments.covariance(g, end.theta) / exact - np.eye(d)).max()
+
+    fixed, present = errors(None), errors(present_metric)
+    assert present[0] < 0.1 * fixed[0] and present[1] < 0.1 * fixed[1]
 
 
 def test_a_wave_packet_in_a_harmonic_potential_swings_over():
