@@ -132,7 +132,7 @@ class Field(NDArrayOperatorsMixin):
 
     @property
     def value(self) -> Array:
-        """u(x_k), shape (*shape, N)."""
+        """u(x_k), shape `(*shape, N)`."""
         if self.ansatz.one_pass:
             return self._partials([multi_index(self.ansatz.dim)])[0]
         return self._keep("value", lambda: self.ansatz.value(self.theta, self.x))
@@ -158,13 +158,13 @@ class Field(NDArrayOperatorsMixin):
 
     @property
     def laplacian(self) -> Array:
-        """Δu, shape (*shape, N)."""
+        """Δu, shape `(*shape, N)`."""
         if self.ansatz.one_pass:
             return self._keep("laplacian", lambda: np.sum(self._partials(laplacian_alphas(self.ansatz.dim)), axis=0))
         return self._keep("laplacian", lambda: self.ansatz.laplacian(self.theta, self.x))
 
     def derivative(self, *alpha: int) -> Array:
-        """∂^alpha u, shape (*shape, N): ``u.derivative(3)`` is u_xxx in 1D, ``u.derivative(1, 1)`` is u_xy in 2D.
+        """∂^alpha u, shape `(*shape, N)`: ``u.derivative(3)`` is u_xxx in 1D, ``u.derivative(1, 1)`` is u_xy in 2D.
 
         Raises
         ------
@@ -215,12 +215,12 @@ def grad(u: Field) -> Array:
 
 
 def laplacian(u: Field) -> Array:
-    """Δu, shape (*shape, N)."""
+    """Δu, shape `(*shape, N)`."""
     return _field(u).laplacian
 
 
 def dx(u: Field, order: int = 1) -> Array:
-    """∂^order u/∂x^order of a field in one dimension, shape (*shape, N)."""
+    """∂^order u/∂x^order of a field in one dimension, shape `(*shape, N)`."""
     return _field(u).derivative(order)
 
 

@@ -36,8 +36,8 @@ class Functional:
     density : callable
         q(x, u) -> (N,), real, with x (dim, N) and u a `Field`.
     variation : callable
-        g(x, u), the derivative of Q: either the array δQ/δu of shape (*shape, N), with dQ = ∫ Re(conj(g) · du), or a
-        mapping {alpha: array (*shape, N)} of the derivatives of q with respect to ∂^alpha u,
+        g(x, u), the derivative of Q: either the array δQ/δu of shape `(*shape, N)`, with dQ = ∫ Re(conj(g) · du), or a
+        mapping {alpha: array `(*shape, N)`} of the derivatives of q with respect to ∂^alpha u,
         dQ = Σ_alpha ∫ Re(conj(g_alpha) · ∂^alpha du).  The first is cheaper but integrates by parts: it is exact up to
         the quadrature error, and needs boundary terms that vanish.
     name : str
@@ -53,7 +53,7 @@ class Functional:
     @staticmethod
     @check.takes(weight=check.either(callable, check.function, check.numbers(kinds="fiuc")))
     def linear(weight: Callable[[Array], Array] | float = 1.0, name: str = "mass") -> Functional:
-        """Q = ∫ Re(conj(ψ) · u) dx, ψ a number, an array (*shape, 1) or a function of x -> (*shape, N)."""
+        """Q = ∫ Re(conj(ψ) · u) dx, ψ a number, an array `(*shape, 1)` or a function of x -> `(*shape, N)`."""
 
         def psi(x: Array, u: Field) -> Array:
             values: Array = np.asarray(weight(x) if callable(weight) else weight)

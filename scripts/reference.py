@@ -64,7 +64,16 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 
 def on_post_page(output: str, page: Any, config: Any) -> str:
-    """The finished page, with our copy of the script for search."""
+    """The finished page, with our copy of the script for search.
+
+    Raises
+    ------
+    ValueError
+        Markdown took asterisks of a formula or a shape in a docstring for emphasis, and dropped them.
+    """
+    for words in re.findall(r"<em>(.*?)</em>", output, re.DOTALL) if page.file.src_uri.startswith("reference/") else ():
+        if re.search(r"[^\w -]", words):
+            raise ValueError(f"{page.file.src_uri} loses asterisks around {words!r}: write formulas in backticks")
     return _from_here(output, "../" * page.file.dest_uri.count("/"))
 
 

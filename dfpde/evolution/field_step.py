@@ -56,7 +56,7 @@ class Stepper(Protocol):
         ...
 
     def __call__(self, t: float, u: Array, dt: float, /) -> Array:
-        """u(t + dt) from u(t), both (*shape, N) at this rank's points; collective."""
+        """u(t + dt) from u(t), both `(*shape, N)` at this rank's points; collective."""
         ...
 
 
@@ -70,7 +70,7 @@ class Embedded(Protocol):
         ...
 
     def pair(self, t: float, u: Array, dt: float, /) -> tuple[Array, Array]:
-        """u(t + dt) and the estimate of its error, both (*shape, N) at this rank's points; collective."""
+        """u(t + dt) and the estimate of its error, both `(*shape, N)` at this rank's points; collective."""
         ...
 
 
@@ -84,7 +84,7 @@ class OfField(Protocol):
         ...
 
     def of_field(self, t: float, field: Field, dt: float, steps: int) -> Array:
-        """u(t + dt) at this rank's points by this many steps, (*shape, N)."""
+        """u(t + dt) at this rank's points by this many steps, `(*shape, N)`."""
         ...
 
 
@@ -93,11 +93,11 @@ class Ghosted(Protocol):
     """A model some of whose points on a rank are nodes of other ranks: its steppers see the rank's own."""
 
     def own(self, values: Array) -> Array:
-        """The part (*shape, n) of values (*shape, N) at the points that is this rank's own."""
+        """The part `(*shape, n)` of values `(*shape, N)` at the points that is this rank's own."""
         ...
 
     def with_ghosts(self, values: Array) -> Array:
-        """Values (*shape, N) at the points of those that the ranks own, (*shape, n); collective."""
+        """Values `(*shape, N)` at the points of those that the ranks own, `(*shape, n)`; collective."""
         ...
 
 
@@ -109,7 +109,7 @@ class BlackBox:
     Parameters
     ----------
     advance : callable
-        (t, u, dt) -> u(t + dt), both (*shape, N) at this rank's points; of a `fem.SemiDiscrete` at its `nodes`.
+        (t, u, dt) -> u(t + dt), both `(*shape, N)` at this rank's points; of a `fem.SemiDiscrete` at its `nodes`.
     order : int or None
         Order in dt, for the error by step doubling; None takes it as exact, and steps have to be `Fixed`.
 

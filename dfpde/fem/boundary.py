@@ -113,7 +113,7 @@ def nitsche(diffusion: float, gamma: float) -> tuple[Any, Any]:
     diffusion : float
         κ > 0.
     gamma : float
-        γ > 2 C², C the constant of ‖√h ∂_n v‖_∂Ω ≤ C ‖∇v‖_Ω in the space: 10 for P1, 40 for P2 on triangles
+        γ > 2 C², C the constant of `‖√h ∂_n v‖_∂Ω ≤ C ‖∇v‖_Ω` in the space: 10 for P1, 40 for P2 on triangles
         that are not thin; larger is safe, and slowly worse conditioned.
 
     Returns

@@ -58,8 +58,8 @@ class SemiDiscrete:
         M of one component.  SciPy: this rank's sub-assembled part (serial: the whole matrix); PETSc: assembled and
         distributed by rows, the nodes being those of the rank's own rows.
     rhs : callable
-        F(t, U): U (*shape, n) at this rank's nodes -> its sub-assembled part of F, (*shape, n).  With a sub-assembled
-        stiffness matrix ``lambda t, U: -(K @ U)`` is complete on any number of ranks.
+        F(t, U): U `(*shape, n)` at this rank's nodes -> its sub-assembled part of F, `(*shape, n)`.  With a
+        sub-assembled stiffness matrix ``lambda t, U: -(K @ U)`` is complete on any number of ranks.
     nodes : Nodes
         Where this rank's degrees of freedom are, and their numbers.
     conditions : tuple of Condition
@@ -160,7 +160,7 @@ class SemiDiscrete:
         return Field(self.ansatz, theta, self.points if x is None else self.ansatz.check_points(x))
 
     def own(self, values: Array) -> Array:
-        """The part (*shape, n) at `nodes` of values (*shape, N) at `points`.
+        """The part `(*shape, n)` at `nodes` of values `(*shape, N)` at `points`.
 
         Raises
         ------
@@ -170,7 +170,7 @@ class SemiDiscrete:
         return found
 
     def with_ghosts(self, values: Array) -> Array:
-        """Values (*shape, N) at `points` of those at `nodes` (*shape, n); collective.
+        """Values `(*shape, N)` at `points` of those at `nodes` `(*shape, n)`; collective.
 
         With an assembled matrix rank 0 has nodes of other ranks behind its own, for the norm: an existing code knows
         nothing of them.
@@ -195,7 +195,7 @@ class SemiDiscrete:
         return self.metric.spread(self.metric.sum(padded))
 
     def weigh(self, values: Array) -> Array:
-        """Rows R U of nodal values (*shape, n): their Euclidean norm over all ranks is ‖U‖_M."""
+        """Rows R U of nodal values `(*shape, n)`: their Euclidean norm over all ranks is ‖U‖_M."""
         rows: Array = self._root @ real_rows(check.values("values", values, *self.ansatz.shape, self.metric.n))
         return rows
 
@@ -204,7 +204,7 @@ class SemiDiscrete:
         return self.distance((state if isinstance(state, Field) else self.field(state)).value)
 
     def distance(self, values: Array) -> float:
-        """‖U‖_M of nodal values (*shape, n) at `points`; collective."""
+        """‖U‖_M of nodal values `(*shape, n)` at `points`; collective."""
         return norm(self.weigh(values), self.comm)
 
     def tangent(self, theta: Array) -> Tangent:
@@ -214,7 +214,7 @@ class SemiDiscrete:
         return Tangent((block,), self.comm)
 
     def velocity(self, t: float, values: Array) -> Array:
-        """M⁻¹ F(t, U) at this rank's nodes, for nodal values U (*shape, n); collective.
+        """M⁻¹ F(t, U) at this rank's nodes, for nodal values U `(*shape, n)`; collective.
 
         Raises
         ------
@@ -234,7 +234,7 @@ class SemiDiscrete:
 
     @check.takes(u=check.field)
     def time_derivative(self, t: float, u: Field) -> Array:
-        """M⁻¹ F(t, U) of a field at the nodes, (*shape, n); collective."""
+        """M⁻¹ F(t, U) of a field at the nodes, `(*shape, n)`; collective."""
         return self.velocity(t, u.value)
 
     def pull_back(self, g: Array, field: Field, rows: Rows) -> Array:

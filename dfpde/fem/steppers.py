@@ -48,11 +48,11 @@ class StiffModel:
     stiffness : scipy sparse (n, n), or a sequence of them
         K, the same for all components or one for each.
     load : callable or None
-        F: (t, U (*m, n)) -> this rank's sub-assembled part, (*m, n); None is zero.
+        F: (t, U `(*m, n)`) -> this rank's sub-assembled part, `(*m, n)`; None is zero.
     fixed : (d,) array of int or None
         This rank's local numbers of D, for example `Space.boundary_nodes`.
     values : callable or None
-        g: (t, x (dim, d)) -> (*m, d); None is zero.
+        g: (t, x (dim, d)) -> `(*m, d)`; None is zero.
     prefix : str
         PETSc options of the solves: GMRES with block Jacobi and ILU(0) by default.
 

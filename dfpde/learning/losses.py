@@ -51,14 +51,14 @@ class Given:
 @dataclass(frozen=True, eq=False)
 @check.takes(ansatz=check.ansatz, quadrature=check.quadrature, target=check.numbers(kinds="fiuc"))
 class Misfit:
-    """L(θ) = ½ ‖Φ(θ) − u*‖²_W over any ansatz and quadrature; ∇L = Jᵀ(Φ − u*), by `vjp`, collective.
+    """`L(θ) = ½ ‖Φ(θ) − u*‖²_W` over any ansatz and quadrature; `∇L = Jᵀ(Φ − u*)`, by `vjp`, collective.
 
     Parameters
     ----------
     ansatz : Ansatz
     quadrature : Quadrature
     target : (*shape, N) array
-        u* at this rank's points.
+        `u*` at this rank's points.
 
     Raises
     ------
@@ -109,9 +109,9 @@ def gradient_flow(ansatz: Ansatz, quadrature: Quadrature, slope: Callable[[Array
 
 @check.takes(ansatz=check.ansatz, quadrature=check.quadrature, target=check.numbers(kinds="fiuc"))
 def gauss_newton_flow(ansatz: Ansatz, quadrature: Quadrature, target: Array) -> Problem:
-    """u_t = −(u − u*): the Dirac–Frenkel velocity is the Gauss–Newton direction of ½‖Φ(θ) − u*‖².
+    """`u_t = −(u − u*)`: the Dirac–Frenkel velocity is the Gauss–Newton direction of `½‖Φ(θ) − u*‖²`.
 
-    The field decays to u* as e^{−t} where the tangent allows it; a step of `Euler` with dt = 1 and `Tikhonov(ε)` is
+    The field decays to `u*` as e^{−t} where the tangent allows it; a step of `Euler` with dt = 1 and `Tikhonov(ε)` is
     one Levenberg–Marquardt step with damping ε², and `Inertia` adds momentum.
 
     Parameters
@@ -119,7 +119,7 @@ def gauss_newton_flow(ansatz: Ansatz, quadrature: Quadrature, target: Array) -> 
     ansatz : Ansatz
     quadrature : Quadrature
     target : (*shape, N) array
-        u* at this rank's points.
+        `u*` at this rank's points.
 
     Raises
     ------

@@ -38,9 +38,9 @@ class Fourier:
     ----------
     grid : PeriodicGrid
     linear : callable
-        k (dim, *n) -> symbol ℓ(k) of L, shape (*n) or (*m, *n): ``lambda k: -NU * np.sum(k**2, axis=0)``.
+        k `(dim, *n)` -> symbol ℓ(k) of L, shape `(*n)` or `(*m, *n)`: ``lambda k: -NU * np.sum(k**2, axis=0)``.
     nonlinear : callable
-        N: (t, x, u) -> (*m, N) at all points x (dim, N) of the grid, u a `Field` there with all its derivatives; as
+        N: (t, x, u) -> `(*m, N)` at all points x (dim, N) of the grid, u a `Field` there with all its derivatives; as
         the right-hand side of a `Problem`.
     dealias : bool
         Drop the modes of N above two thirds of the largest, so that products of two fields are not aliased.
@@ -57,7 +57,7 @@ class Fourier:
     dealias: bool = True
 
     def modes(self, u: Array) -> Array:
-        """û of the values (*m, n) at this rank's points; collective."""
+        """û of the values `(*m, n)` at this rank's points; collective."""
         return self.grid.forward(self.grid.gather(u))
 
     def values(self, modes: Array, like: Array) -> Array:

@@ -86,7 +86,7 @@ class PeriodicGrid:
         return inside
 
     def gather(self, values: Array) -> Array:
-        """Values (*m, n) of all ranks at their points as (*m, *shape) on every rank; collective."""
+        """Values `(*m, n)` of all ranks at their points as `(*m, *shape)` on every rank; collective."""
         with collective_errors(self.comm):
             values = check.values("values", values, self.quadrature.n)
         if self.comm.size > 1:
@@ -94,7 +94,7 @@ class PeriodicGrid:
         return values.reshape(*values.shape[:-1], *self.shape)
 
     def local(self, values: Array) -> Array:
-        """This rank's block (*m, n) of values (*m, *shape) on the whole grid."""
+        """This rank's block `(*m, n)` of values `(*m, *shape)` on the whole grid."""
         q = self.quadrature
         values = check.values("values", values, *self.shape)
         return values.reshape(*values.shape[: -self.dim], -1)[..., q.offset : q.offset + q.n]
