@@ -140,7 +140,7 @@ MEASURE_ROWS = [
     of("sobol", measures.sobol, STREAM, dim=(10**5,), first=(2**30 - 3,), count=(2**31,)),
     of("Draws", measures.Draws, {"n": 4, "seed": 0, "step": 0, "comm": SELF}, comm=COMM, n=COUNT, seed=(*WHOLE, -1),
        step=(*WHOLE, -1), source=FUNCTION),
-    of("Components", measures.Components, {}, widen=POSITIVE),
+    of("Components", measures.Components, {}, widen=POSITIVE, even=SHARE),
     of("FittedGaussian", measures.FittedGaussian, {}, widen=POSITIVE),
     of("FittedStudent", measures.FittedStudent, {}, widen=POSITIVE, freedom=POSITIVE),
     of("Uniform", measures.Uniform, {"bounds": [(0.0, 1.0)]}, bounds=(None, 3.0, "x", THING, RAGGED, [(1.0, 0.0)],

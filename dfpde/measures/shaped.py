@@ -21,16 +21,19 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-@check.takes(widen=check.real(above=0))
+@check.takes(widen=check.real(above=0), even=check.real(0, 1))
 class Components(Proposal):
-    """q = Σ_i p_i N(b_i, widen² C_i): the Gaussians of the ansatz itself, p_i ∝ their mass ∫ |a_i g_i| dx.
+    """q = Σ_i p_i N(b_i, widen² C_i), p_i = (1 − even) m_i/Σ m + even/n: the Gaussians of the ansatz itself.
 
-    For `WavePackets` the Gaussians are those of |ψ_i|².
+    m_i = ∫ |a_i g_i| dx is their mass; for `WavePackets` the Gaussians are those of |ψ_i|².
 
     Parameters
     ----------
     widen : float
         Factor of the standard deviations.  Products with the tangent decay more slowly than u itself.
+    even : float
+        Share of the points that all n components get alike, 0 to 1.  By mass alone a component of little mass gets no
+        points: nothing tells its parameters where to go, and it may leave the others.
 
     Raises
     ------
@@ -39,27 +42,32 @@ class Components(Proposal):
     """
 
     widen: float = 1.2
+    even: float = 0.0
 
     def points(self, cloud: Cloud, u: Array) -> Array:
         """See `Proposal`."""
-        masses, means, factors = components(cloud.ansatz, cloud.theta)
+        shares, means, factors = self._shares(cloud)
         z = self.widen * ndtri(u[1:])
-        chosen = np.minimum(np.searchsorted(np.cumsum(masses), u[0], side="right"), len(masses) - 1)
+        chosen = np.minimum(np.searchsorted(np.cumsum(shares), u[0], side="right"), len(shares) - 1)
         spreads = np.linalg.inv(factors).transpose(0, 2, 1)  # x = b + L⁻ᵀ z
         x = np.empty_like(z)
-        for i in range(len(masses)):
+        for i in range(len(shares)):
             mine = chosen == i
             x[:, mine] = means[i][:, None] + spreads[i] @ z[:, mine]
         return x
 
     def density(self, cloud: Cloud, x: Array) -> Array:
         """See `Proposal`."""
-        masses, means, factors = components(cloud.ansatz, cloud.theta)
         total = np.zeros(x.shape[1])
-        for mass, mean, factor in zip(masses, means, factors, strict=True):
-            if mass > 0:
-                total += mass * gaussian(x, mean, factor / self.widen)
+        for share, mean, factor in zip(*self._shares(cloud), strict=True):
+            if share > 0:
+                total += share * gaussian(x, mean, factor / self.widen)
         return total
+
+    def _shares(self, cloud: Cloud) -> tuple[Array, Array, Array]:
+        masses, means, factors = components(cloud.ansatz, cloud.theta)
+        used = masses > 0
+        return (1 - self.even) * masses + self.even * used / np.count_nonzero(used), means, factors
 
 
 def components(ansatz: Ansatz, theta: Array) -> tuple[Array, Array, Array]:

@@ -41,6 +41,7 @@ SHIFT = Written(lambda cloud, u: u[1:] * 8 - 4, lambda cloud, x: np.full(x.shape
 
 PROPOSALS = {
     "components": Components(1.3),
+    "components, evenly": Components(1.3, even=0.5),
     "gaussian": FittedGaussian(1.3),
     "student": FittedStudent(1.2, 4.0),
     "uniform": Uniform(BOX),
@@ -66,6 +67,19 @@ def test_components_are_drawn_with_u_itself():
     x = Components(1.0).points(CLOUD, Draws(512, 0, 0, SELF).uniform(D + 1))
     ratio = G.value(THETA, x) / Components(1.0).density(CLOUD, x)
     assert ratio == pytest.approx(np.full(512, moments.mass(G, THETA)), rel=1e-12)
+
+
+def test_components_of_no_mass_get_their_share_of_the_points():
+    """A component of mass 1e-9 that is far from the others: `even`/n of the points, none by mass alone."""
+    theta = G.pack(**{**G.unpack(THETA), "amplitudes": [1e-9, *G.unpack(THETA)["amplitudes"][1:]]})
+    part, uniform = G.unpack(theta), Draws(4096, 0, 0, SELF).uniform(D + 1)
+    cloud = Cloud(G, theta, np.zeros(D), np.eye(D))
+
+    def near(even):
+        x = Components(0.01, even).points(cloud, uniform)
+        return np.mean(np.linalg.norm(x - part["centers"][0][:, None], axis=0) < 0.5)
+
+    assert near(0.0) == 0 and near(0.6) == pytest.approx(0.6 / G.n, abs=2e-3)
 
 
 def test_wave_packets_are_drawn_with_their_squares():
