@@ -196,7 +196,7 @@ class Moving:
         """Mean (dim,) and covariance (dim, dim) of |u|, or |u|², at the present points; NaN where u vanishes."""
         plain = _lebesgue(problem.quadrature)
         with collective_errors(problem.comm):
-            u = np.abs(problem.field(state).value.reshape(-1, plain.n)).sum(axis=0)
+            u = np.abs(problem.field(state).value).reshape(math.prod(problem.ansatz.shape), plain.n).sum(axis=0)
             u = u**2 if np.dtype(problem.ansatz.dtype).kind == "c" else u
         return weighted_moments(plain, u)
 

@@ -70,7 +70,8 @@ def sampling(quadrature: Quadrature, values: Any) -> Sampling:
     with collective_errors(comm):
         if values.ndim == 0 or values.shape[-1] != quadrature.n:
             raise ShapeError(f"values of shape {values.shape} for {quadrature.n} points", "one for each point, last")
-        shares = quadrature.w * np.sum(np.abs(values.reshape(-1, quadrature.n)) ** 2, axis=0)
+        components = values.reshape(math.prod(values.shape[:-1]), quadrature.n)
+        shares = quadrature.w * np.sum(np.abs(components) ** 2, axis=0)
         group = (quadrature.offset + np.arange(quadrature.n)) * GROUPS // quadrature.size
         sums = np.append(np.bincount(group, shares, GROUPS), shares @ shares)
     if comm.size > 1:

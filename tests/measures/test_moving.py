@@ -205,6 +205,14 @@ def test_ranks_agree_with_one_process(comm):
     assert together.statistics.effective_samples == pytest.approx(alone.statistics.effective_samples, rel=1e-8)
 
 
+@pytest.mark.mpi
+def test_a_rank_without_points(comm):
+    """Two points on three ranks: each has w = 1/(2 q)."""
+    begun, _ = silent(Moving(Components(), 2).start, problem(comm), START)
+    q = begun.quadrature
+    assert q.size == 2 and q.integrate(q.density) == pytest.approx(1.0)
+
+
 def test_the_number_of_points_follows_the_informed_directions(tmp_path):
     """128 and 7 informed directions at 30 points each make 256, from the first look on, and in a restart."""
     moving = Moving(Components(), 128, per_direction=30.0)
