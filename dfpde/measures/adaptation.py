@@ -54,8 +54,6 @@ def present_metric(problem: Model, state: State) -> tuple[Model, State]:
     An `adapt` of `evolve`, where D is that of the start otherwise.  For parameters whose effect changes by orders of
     magnitude: the amplitude of a density that contracts grows like σ^(−d), and ε in an old D holds it back.
 
-    ::
-
         for state in df.evolve(problem, start, until=1.0, adapt=df.measures.present_metric): ...
 
     Costs one tangent for every step, and the first stage of each, which is not kept.  No effect on rules without a
