@@ -55,8 +55,6 @@ CHUNK = 1 << 14
 class MarkedCells:
     """Cells that follow the solution, as the `adapt` of `evolve`: marked anew after every accepted step.
 
-    ::
-
         cells = df.measures.MarkedCells(mesh, order=2, equation=equation)
         problem, start = cells.start(ansatz, start)
         for state in df.evolve(problem, start, until=1.0, adapt=cells):
