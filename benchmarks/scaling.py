@@ -38,7 +38,8 @@ def mixture(count: int, n: int, comm: MPI.Comm, storage: int) -> tuple[df.Proble
     problem = df.Problem(ansatz, df.Quadrature.periodic((-1, 1), n, comm), lambda t, x, u: -df.dx(u), storage=storage)
     rng = np.random.default_rng(0)
     centers = np.linspace(-1, 1, count, endpoint=False)[:, None]
-    return problem, ansatz.pack(amplitudes=rng.standard_normal(count), centers=centers, scales=count / 6)
+    # for_run: what f asks of u is remembered, so its derivatives come with the tangent, as in every run
+    return problem.for_run(), ansatz.pack(amplitudes=rng.standard_normal(count), centers=centers, scales=count / 6)
 
 
 def stage(problem: df.Problem, theta: np.ndarray, solver: df.KSP, eps: float, anchor: np.ndarray | None) -> Any:
