@@ -60,10 +60,10 @@ class Sampling:
             most = SAMPLE * p / ranks
             fit = (i for i, (build, each) in enumerate(self._costs) if rows[i] <= most and build <= FIRST * each)
             self.level = next(fit, len(rows))
-        level = self.level = min(self.level, len(rows) - 1)
-        finer = self._total(level - 1, UNKNOWN) if level else math.inf
-        self._patience = max(1.0, finer / self._costs[level][1])
-        return rows[level], self._patience
+        used = self._used = min(self.level, len(rows) - 1)
+        finer = self._total(used - 1, UNKNOWN) if used else math.inf
+        self._patience = max(1.0, finer / self._costs[used][1])
+        return rows[used], self._patience
 
     def _total(self, level: int, iterations: float) -> float:
         """Build and iterations with a sample, as many as seen or as given."""
@@ -71,11 +71,11 @@ class Sampling:
         return build + each * self.seen.get(level, iterations)
 
     def learn(self, iterations: int) -> None:
-        """Told the iterations with the last sample, choose the next one.
+        """Told the iterations with the last sample, which may serve several solves, choose the next one.
 
         A larger sample that was not tried is expected to need none, a smaller one to need no more.
         """
-        level, self.builds = self.level, self.builds + 1
+        level, self.builds = self._used, self.builds + 1
         if self.builds in (1, 4, 16) or self.builds % 63 == 0:  # the first solves of a run are unlike the rest
             self.seen, self.rank = {}, max(self.rank, 0)
         mean = self.seen[level] = (self.seen.get(level, iterations) + iterations) / 2

@@ -206,6 +206,18 @@ def test_samples_stay_in_range_and_survive_a_restart(n, p, needed):
             assert one.choose(tangent)[0] > keep
 
 
+def test_one_factor_of_a_sample_may_serve_many_solves(comm):
+    """Every solve reports its iterations to the sample that it had; the next tangent takes the sample chosen then."""
+    rng = np.random.default_rng(8)
+    tangent = make_tangent(comm, rng.standard_normal((9000, 30)), np.ones(9000))
+    solver = LSQR()
+    for _ in range(30):
+        solution = solver.solve(LeastSquares(tangent, rng.standard_normal(9000)[share(comm, 9000)], 1e-3))
+    assert solution.stats["builds"] == 0
+    sampling = solver.preconditioner.sampling
+    assert set(sampling.seen) <= {sampling._used} and abs(sampling.level - sampling._used) <= 1
+
+
 def test_equispaced_points_of_a_periodic_problem_need_no_iteration(comm):
     """The coarser quadrature of a band-limited tangent is exact, so the start from its rows is the solution."""
     n, modes = 2400, np.arange(1, 40)
