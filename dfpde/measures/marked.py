@@ -34,7 +34,7 @@ from ..parallel.collective import collective_errors
 from ..parallel.replicated import same_on_all_ranks
 from ..problem import Problem, Rhs
 from ..representation import represent
-from .moving import MATTERS, SamplingWarning
+from .moving import MATTERS, SamplingWarning, due
 
 Array = NDArray[Any]
 
@@ -156,10 +156,7 @@ class MarkedCells:
 
     def __call__(self, problem: Model, state: State) -> tuple[Model, State] | None:
         """What `evolve` calls after every accepted step; collective."""
-        due = not state.measure_carry or state.measure_carry[1].size != state.theta.size  # the ansatz has grown
-        if state.step % self.every and not due:
-            return None
-        return self.start(problem, state)  # type: ignore[arg-type]
+        return self.start(problem, state) if due(state, self.every) else None  # type: ignore[arg-type]
 
     def problem(self, problem: Problem, state: State) -> Problem:
         """The problem at the points that a state was left with; collective.

@@ -160,10 +160,7 @@ class Moving:
 
     def __call__(self, problem: Model, state: State) -> tuple[Model, State] | None:
         """What `evolve` calls after every accepted step; collective."""
-        due = not state.measure_carry or state.measure_carry[1].size != state.theta.size  # the ansatz has grown
-        if state.step % self.every and not due:
-            return None
-        return self.start(problem, state)  # type: ignore[arg-type]
+        return self.start(problem, state) if due(state, self.every) else None  # type: ignore[arg-type]
 
     def problem(self, problem: Problem, state: State) -> Problem:
         """The problem at the points that a state was left with; collective.
@@ -222,6 +219,11 @@ def _lebesgue(quadrature: Quadrature) -> Quadrature:
     if quadrature.density is None:
         return quadrature
     return Quadrature.samples(quadrature.x, quadrature.density, quadrature.comm)
+
+
+def due(state: State, every: int) -> bool:
+    """Whether points are to be chosen after this step: every so many, at once where there are none, or θ has grown."""
+    return state.step % every == 0 or not state.measure_carry or state.measure_carry[1].size != state.theta.size
 
 
 def weighted_moments(quadrature: Quadrature, density: Array) -> tuple[Array, Array]:
