@@ -100,6 +100,27 @@ def test_third_and_fourth_derivatives_in_the_plane(name):
     check_ansatz(ansatz, points(2, 5), 0.7 * rng.normal(size=ansatz.size), order=4)
 
 
+class Counted(Network):
+    """A network that counts its passes."""
+
+    passes = 0
+
+    def derivatives(self, theta, x, alphas):
+        self.passes += 1
+        return super().derivatives(theta, x, alphas)
+
+
+def test_a_component_is_asked_once_for_all_derivatives():
+    network = Counted(4, (5,))
+    ansatz, x = Product(GaussianMixture.full(4, 1), Transform(network, exp)), points(4)
+    theta = 0.5 * rng.normal(size=ansatz.size)
+    alphas = [tuple(row) for row in (*np.zeros((1, 4), int), *np.eye(4, dtype=int), *2 * np.eye(4, dtype=int))]
+    each = np.stack([ansatz.derivative(theta, x, alpha) for alpha in alphas])
+    network.passes = 0
+    np.testing.assert_allclose(ansatz.derivatives(theta, x, alphas), each, rtol=1e-11, atol=1e-13)
+    assert network.passes == 1
+
+
 def test_combinatorics():
     bell = [1, 1, 2, 5, 15, 52]
     for order, number in enumerate(bell):

@@ -10,6 +10,7 @@ and `tangent`, `jvp`, `vjp` and the tangents of derivatives follow for all compo
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from abc import abstractmethod
@@ -46,6 +47,12 @@ class Local:
         if alpha not in self._known:
             self._known[alpha] = self.ansatz.derivative(self.theta, self.x, alpha)
         return self._known[alpha]
+
+    def provide(self, alphas: Iterable[Alpha]) -> None:
+        """Several derivatives in one pass, as a network's cost little more than the highest of them."""
+        missing = [alpha for alpha in alphas if alpha not in self._known]
+        if missing:
+            self._known |= dict(zip(missing, self.ansatz._several(self.theta, self.x, missing), strict=True))
 
 
 class Composite(Ansatz):
@@ -99,8 +106,14 @@ class Composite(Ansatz):
         return self._derivative(self._parts(theta, x), check_alpha(self, alpha))
 
     def derivatives(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> Array:
-        parts = self._parts(theta, x)
-        return np.stack([self._derivative(parts, check_alpha(self, alpha)) for alpha in alphas])
+        parts, alphas = self._parts(theta, x), [check_alpha(self, alpha) for alpha in alphas]
+        for part in parts:
+            part.provide(self._used(alphas))
+        return np.stack([self._derivative(parts, alpha) for alpha in alphas])
+
+    def _used(self, alphas: Sequence[Alpha]) -> Iterable[Alpha]:
+        """Derivatives of every component that these of the composition follow from, where that is known in advance."""
+        return ()
 
     def tangent(self, theta: Array, x: Array) -> Array:
         return self.tangent_derivative(theta, x, multi_index(self.dim))
@@ -194,6 +207,9 @@ class Sum(Composite):
     def _derivative(self, parts: Sequence[Local], alpha: Alpha) -> Array:
         return add_up(part(alpha) for part in parts)
 
+    def _used(self, alphas: Sequence[Alpha]) -> Iterable[Alpha]:
+        return alphas
+
     def _linear(self, parts: Sequence[Local], alpha: Alpha) -> Iterable[Term]:
         return [(number, alpha, 1.0) for number in range(len(parts))]
 
@@ -224,6 +240,9 @@ class Product(Composite):
             raise ShapeError(f"a product of fields of the shapes {sorted(shapes)}", "use scalars and one length")
         self.shape = shapes.pop() if shapes else ()
 
+    def _used(self, alphas: Sequence[Alpha]) -> Iterable[Alpha]:
+        return below(alphas)
+
     def _derivative(self, parts: Sequence[Local], alpha: Alpha) -> Array:
         return add_up(_times(count, parts, betas) for count, betas in splits(alpha, len(parts)))
 
@@ -235,6 +254,11 @@ class Product(Composite):
                 term = _times(count, [parts[k] for k in others], [betas[k] for k in others])
                 factors[number, beta] = factors.get((number, beta), 0.0) + term
         return [(number, beta, factor) for (number, beta), factor in factors.items()]
+
+
+def below(alphas: Sequence[Alpha]) -> Iterable[Alpha]:
+    """All β ≤ α, each once: the product and the chain rule use these."""
+    return dict.fromkeys(beta for alpha in alphas for beta in itertools.product(*(range(k + 1) for k in alpha)))
 
 
 def add_up(terms: Iterable[Any]) -> Array:

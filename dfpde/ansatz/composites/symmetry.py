@@ -67,6 +67,9 @@ class Symmetric(Composite):
             for signs, weight in self.images
         ]
 
+    def _used(self, alphas: Sequence[Alpha]) -> Iterable[Alpha]:
+        return alphas
+
     def _derivative(self, parts: Sequence[Local], alpha: Alpha) -> Array:
         return add_up(f * part(alpha) for f, part in zip(self._factors(alpha), parts, strict=True))
 

@@ -13,7 +13,7 @@ from ...errors import ParameterError, ShapeError
 from ..base import Alpha, Ansatz, Array, multi_index
 from ..layout import consecutive
 from ..multiindex import partitions, splits
-from .compose import Composite, Local, Term, add_up
+from .compose import Composite, Local, Term, add_up, below
 
 
 class Masked(Composite):
@@ -55,6 +55,9 @@ class Masked(Composite):
                 "give a scalar mask, and a lift of the shape of the ansatz",
             )
 
+    def _used(self, alphas: Sequence[Alpha]) -> Iterable[Alpha]:
+        return below(alphas)
+
     def _derivative(self, parts: Sequence[Local], alpha: Alpha) -> Array:
         v, d, *lift = parts
         product = add_up(count * d(beta) * v(rest) for count, (beta, rest) in splits(alpha, 2))
@@ -84,6 +87,9 @@ class Transform(Composite):
     def __init__(self, ansatz: Ansatz, function: Callable[[Array, int], Array]) -> None:
         super().__init__([ansatz], [slice(0, ansatz.size)], dict(ansatz.slices()))
         self.shape, self.function = ansatz.shape, function
+
+    def _used(self, alphas: Sequence[Alpha]) -> Iterable[Alpha]:
+        return below(alphas)
 
     def _derivative(self, parts: Sequence[Local], alpha: Alpha) -> Array:
         v = parts[0]
