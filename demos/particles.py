@@ -1,9 +1,16 @@
-"""Interacting particles in an anharmonic trap: a positive density, Gaussian times exp(network), followed by walkers.
+"""Interacting particles in an anharmonic trap: a positive density, Gaussian times exp(network), or Gaussians.
 
 u_t = −Σ_i ∂_i(u h_i) + D Δu, h_i = (a(t) − x_i)³ + α (x̄ − x_i), x̄ the mean of the x_i, α = −½, D = 0.01,
 a = 1.25 (sin πt + 1.5); start: mean 0.9 + 2.1 (i − 1)/(d − 1), covariance 0.1 I (M. Raviola, B. Peherstorfer,
-arXiv 2605.00284, who do not state the mean).  On all of R^d: the Gaussian factor gives the tails, the network all else.
-Reference: Euler–Maruyama paths, mean and covariance with their standard errors.
+arXiv 2605.00284, who do not state the mean).  On all of R^d.
+
+network  exp(network) times a full Gaussian, which gives the tails.  Points from a widened Gaussian q fitted to u, norm
+         ∫ (v/u)² (u + c q) dx: the Fisher metric, and a share of q, as the density moves to where its tails were.
+         Moments by self-normalized importance sampling from another such Gaussian.
+mixture  Gaussians, set apart at the start by less than the tolerance (`dfpde.ansatz.split`).  Points from the
+         components, Fisher metric, moments in closed form.
+
+Reference: paths by Heun's method, mean and covariance with their standard errors.
 """
 
 from __future__ import annotations
@@ -11,7 +18,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,10 +27,14 @@ from mpi4py import MPI
 
 import dfpde as df
 from dfpde.ansatz import Product, Transform, exp
-from dfpde.measures import Draws, Walkers
+from dfpde.ansatz.mixtures import moments
+from dfpde.measures import Cloud, Components, Draws, FittedGaussian, Moving, fisher, in_turn, present_metric
 
 ALPHA, D, VARIANCE = -0.5, 0.01, 0.1
+#: Paths that are advanced together: they stay in the cache.
+TOGETHER = 5000
 Moments = tuple[np.ndarray, np.ndarray]
+Start = tuple[df.Problem, df.State, Any, Callable[[df.State], tuple[np.ndarray, np.ndarray, float]]]
 
 
 def center(t: float) -> float:
@@ -33,7 +44,8 @@ def center(t: float) -> float:
 
 def drift(t: float, x: np.ndarray) -> np.ndarray:
     """h, (d, N)."""
-    return (center(t) - x) ** 3 + ALPHA * (x.mean(axis=0) - x)
+    y = center(t) - x
+    return y * y * y + ALPHA * (x.mean(axis=0) - x)
 
 
 def rhs(t: float, x: np.ndarray, u: df.Field) -> np.ndarray:
@@ -42,84 +54,149 @@ def rhs(t: float, x: np.ndarray, u: df.Field) -> np.ndarray:
     return -df.dot(drift(t, x), df.grad(u)) - divergence * u.value + D * df.laplacian(u)
 
 
-def paths(d: int, times: np.ndarray, n: int, dt: float) -> list[Moments]:
-    """Mean and covariance at the times, of n paths."""
-    rng = np.random.default_rng(1)
-    x, t, found = start_mean(d)[:, None] + np.sqrt(VARIANCE) * rng.normal(size=(d, n)), 0.0, []
-    for until in times:
-        steps = max(1, int(np.ceil((until - t) / dt)))
-        h = (until - t) / steps
-        for k in range(steps):
-            x = x + h * drift(t + k * h, x) + np.sqrt(2 * D * h) * rng.normal(size=(d, n))
-        t = float(until)
-        found.append((x.mean(axis=1), np.cov(x)))
-    return found
-
-
 def start_mean(d: int) -> np.ndarray:
     """0.9 … 3.0."""
     return np.linspace(0.9, 3.0, d)
 
 
+def paths(d: int, times: np.ndarray, n: int, longest: float = 0.01) -> list[Moments]:
+    """Mean and covariance at the times, of n paths by Heun's method, of weak order two as the noise is additive."""
+    rng = np.random.default_rng(1)
+    sums = [(np.zeros(d), np.zeros((d, d))) for _ in times]
+    for first in range(0, n, TOGETHER):
+        size = min(TOGETHER, n - first)
+        x, t = start_mean(d)[:, None] + np.sqrt(VARIANCE) * rng.normal(size=(d, size)), 0.0
+        for number, until in enumerate(times):
+            steps = max(1, int(np.ceil((until - t) / longest)))
+            dt = (until - t) / steps
+            for k in range(steps):
+                h, noise = drift(t + k * dt, x), np.sqrt(2 * D * dt) * rng.normal(size=(d, size))
+                x = x + dt / 2 * (h + drift(t + (k + 1) * dt, x + dt * h + noise)) + noise
+            t = float(until)
+            sums[number] = (sums[number][0] + x.sum(axis=1), sums[number][1] + x @ x.T)
+    return [(one / n, two / n - np.outer(one / n, one / n)) for one, two in sums]
+
+
+def standard_errors(exact: list[Moments], n: int) -> tuple[float, float]:
+    """Time means of the relative standard errors of mean and covariance of n paths, as if these were Gaussian."""
+    squares = [(np.trace(c) / (m @ m), 1 + np.trace(c) ** 2 / np.sum(c**2)) for m, c in exact]
+    mean, covariance = np.mean(np.sqrt(np.array(squares) / n), axis=0)
+    return float(mean), float(covariance)
+
+
+def first_points(options: argparse.Namespace, seed: int, comm: MPI.Comm) -> df.Quadrature:
+    """Points from the density at the start."""
+    z = Draws(options.points, seed, 0, comm).normal(options.d)
+    q = np.exp(-0.5 * np.sum(z**2, axis=0)) / (2 * np.pi * VARIANCE) ** (options.d / 2)
+    return df.Quadrature.samples(start_mean(options.d)[:, None] + np.sqrt(VARIANCE) * z, q, comm)
+
+
+def mixture(options: argparse.Namespace, seed: int, comm: MPI.Comm) -> Start:
+    """Problem, start, adapt and moments of Gaussians that are set apart."""
+    d, n = options.d, options.components
+    ansatz = getattr(df.GaussianMixture, options.shape)(d, n)
+    amplitude = (2 * np.pi * VARIANCE) ** (-d / 2) / n
+    theta = ansatz.pack(amplitudes=amplitude, centers=start_mean(d), scales=ansatz.scales(VARIANCE * np.eye(d)))
+    theta = df.ansatz.split(ansatz, theta, np.sqrt(0.5 * options.rtol), seed)
+    moving = Moving(Components(1.2, even=0.5), options.points, seed, fisher)
+    problem, state = moving.start(df.Problem(ansatz, first_points(options, seed, comm), rhs), df.State(0.0, theta))
+
+    def known(now: df.State) -> tuple[np.ndarray, np.ndarray, float]:
+        return moments.mean(ansatz, now.theta), moments.covariance(ansatz, now.theta), np.inf
+
+    return problem, state, in_turn(moving, present_metric), known
+
+
+def network(options: argparse.Namespace, seed: int, comm: MPI.Comm) -> Start:
+    """Problem, start, adapt and moments of a Gaussian times exp(network), the Gaussian itself at the start."""
+    d, exponent = options.d, df.Network(options.d, (options.width,) * 2)
+    gaussian = df.GaussianMixture.full(d, 1)
+    ansatz, points = Product(gaussian, Transform(exponent, exp)), first_points(options, seed, comm)
+    amplitude, scales = (2 * np.pi * VARIANCE) ** (-d / 2), gaussian.scales(VARIANCE * np.eye(d))
+    first = gaussian.pack(amplitudes=amplitude, centers=start_mean(d), scales=scales)
+    everywhere = start_mean(d)[:, None] + np.sqrt(VARIANCE) * Draws(options.points, seed, 0, MPI.COMM_SELF).normal(d)
+    blocks = dict(exponent.unpack(exponent.guess(everywhere, seed)))
+    blocks["weights2"] = np.zeros_like(blocks["weights2"])
+    theta = np.concatenate([first, exponent.pack(**blocks)])
+
+    def with_tails(u: df.Field, q: np.ndarray) -> np.ndarray:
+        return 1 / u.value + options.tails * q / u.value**2
+
+    moving = Moving(FittedGaussian(options.widen), options.points, seed, with_tails)
+    problem, state = moving.start(df.Problem(ansatz, points, rhs), df.State(0.0, theta))
+
+    def known(now: df.State) -> tuple[np.ndarray, np.ndarray, float]:
+        rule, cloud = FittedGaussian(1.2), Cloud(ansatz, now.theta, *now.measure_carry[2:])
+        x = rule.points(cloud, Draws(options.samples, seed, now.step, MPI.COMM_SELF).uniform(d + 1))
+        w = ansatz.value(now.theta, x) / rule.density(cloud, x)
+        mean = x @ w / w.sum()
+        y = x - mean[:, None]
+        return mean, (w * y) @ y.T / w.sum(), float(w.sum() ** 2 / np.sum(w**2))
+
+    return problem, state, moving, known
+
+
 def run(options: argparse.Namespace, seed: int, exact: list[Moments], comm: MPI.Comm) -> dict[str, float]:
-    """Time means of the relative errors of mean and covariance of the walkers."""
-    begin, d = time.process_time(), options.d
-    gaussian, network = df.GaussianMixture.full(d, 1), df.Network(d, (options.width,) * 2)
-    ansatz = Product(gaussian, Transform(network, exp))
-    first = gaussian.pack(amplitudes=1.0, centers=start_mean(d), scales=gaussian.scales(VARIANCE * np.eye(d)))
-    points = start_mean(d)[:, None] + np.sqrt(VARIANCE) * Draws(options.points, seed, 0, MPI.COMM_SELF).normal(d)
-    blocks = dict(network.unpack(network.guess(points, seed)))
-    blocks["weights2"] = np.zeros_like(blocks["weights2"])  # u is the Gaussian itself at the start
-    theta = np.concatenate([first, network.pack(**blocks)])
-    density = np.ones(options.points)
-    problem = df.Problem(ansatz, df.Quadrature.samples(points, density, comm, replicated=True), rhs)
-    walkers = Walkers(steps=options.walks, seed=seed)
-    problem, state = walkers.start(problem, df.State(0.0, theta), points)
+    """Time means of the relative errors of mean and covariance, and the smallest effective sample of the moments."""
+    begin = time.process_time()
+    problem, state, adapt, known = {"network": network, "mixture": mixture}[options.ansatz](options, seed, comm)
     errors = []
     times = np.linspace(0, options.until, options.outputs + 1)[1:]
-    choices = {"times": times, "adapt": walkers, "controller": df.PI(rtol=options.rtol)}
+    choices = {"times": times, "adapt": adapt, "controller": df.PI(rtol=options.rtol)}
     states = df.evolve(problem, state, until=options.until, **choices)
     for now, (mean, covariance) in zip(states, exact, strict=True):
-        x = now.measure_carry[2]
+        found_mean, found_covariance, samples = known(now)
         errors.append([
-            np.linalg.norm(x.mean(axis=1) - mean) / np.linalg.norm(mean),
-            np.linalg.norm(np.cov(x) - covariance) / np.linalg.norm(covariance), now.statistics.relative_defect,
+            np.linalg.norm(found_mean - mean) / np.linalg.norm(mean),
+            np.linalg.norm(found_covariance - covariance) / np.linalg.norm(covariance),
+            now.statistics.relative_defect, samples,
         ])  # fmt: skip
         if options.verbose and comm.rank == 0:
             print(f"  t = {now.t:.3g}, step {now.step}: {errors[-1]}, {time.process_time() - begin:.0f} s", flush=True)
-    mean_error, covariance_error, defect = np.mean(errors, axis=0)
-    return {
-        "mean_error": float(mean_error), "covariance_error": float(covariance_error), "relative_defect": float(defect),
-        "steps": now.step, "parameters": ansatz.size, "seconds": round(time.process_time() - begin, 2),
+    found = np.array(errors)
+    result = {
+        "mean_error": float(found[:, 0].mean()), "covariance_error": float(found[:, 1].mean()),
+        "relative_defect": float(found[:, 2].mean()), "steps": now.step, "parameters": problem.ansatz.size,
+        "seconds": round(time.process_time() - begin, 2),
     }  # fmt: skip
+    return result | ({"least_samples": float(found[:, 3].min())} if options.ansatz == "network" else {})
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run and print: means over the seeds, and standard deviations with several."""
     parser = options_of(__doc__)
     parser.set_defaults(rtol=1e-3)
+    parser.add_argument("--ansatz", choices=("network", "mixture"), default="network")
     parser.add_argument("--d", type=int)
     parser.add_argument("--seeds", type=int, default=1, help="runs, with seeds 0, 1, ...")
+    parser.add_argument("--first", type=int, default=0, help="the first of these seeds")
     parser.add_argument("--points", type=int)
     parser.add_argument("--width", type=int)
-    parser.add_argument("--walks", type=int, default=5, help="Markov steps after each step")
+    parser.add_argument("--tails", type=float, default=0.1, help="c, the share of q in the norm of the network")
+    parser.add_argument("--widen", type=float, default=1.4, help="standard deviations of q over those of u, network")
+    parser.add_argument("--samples", type=int, default=2**16, help="points for the moments of the network")
+    parser.add_argument("--components", type=int, help="Gaussians, an even number, by default 2 d")
+    parser.add_argument("--shape", choices=("full", "diagonal", "isotropic"), default="full")
     parser.add_argument("--paths", type=int)
     parser.add_argument("--until", type=float)
     parser.add_argument("--outputs", type=int)
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_known_args(argv)[0]
-    quick = {"d": 2, "points": 500, "width": 6, "paths": 20_000, "until": 0.2, "outputs": 2}
-    long = {"d": 5, "points": 4000, "width": 34, "paths": 1_000_000, "until": 8.0, "outputs": 32}
+    quick = {"d": 2, "points": 512, "width": 6, "paths": 200_000, "until": 0.2, "outputs": 2}
+    long = {"d": 5, "points": 4096, "width": 12, "paths": 1_000_000, "until": 8.0, "outputs": 32}
     for name, value in (quick if options.quick else long).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
+    options.components = options.components or 2 * options.d
     comm = MPI.COMM_WORLD
     with df.parallel.run(comm):
         times = np.linspace(0, options.until, options.outputs + 1)[1:]
-        exact = paths(options.d, times, options.paths, 5e-3)
-        runs = [run(options, seed, exact, comm) for seed in range(options.seeds)]
-        result = over_seeds(runs) | {"d": options.d, "t": options.until, "paths": options.paths}
-        return say("particles", result, comm)
+        exact = paths(options.d, times, options.paths)
+        seeds = range(options.first, options.first + options.seeds)
+        result = over_seeds([run(options, seed, exact, comm) for seed in seeds])
+        result["paths_mean_error"], result["paths_covariance_error"] = standard_errors(exact, options.paths)
+        result |= {"d": options.d, "t": options.until, "paths": options.paths}
+        return say(f"particles, {options.ansatz}", result, comm)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The demos without grids: a trap, advection in five dimensions, wave packets in closed form."""
+"""The demos without grids: a trap, particles, advection in five dimensions, wave packets in closed form."""
 
 from __future__ import annotations
 
@@ -32,6 +32,14 @@ def test_trap(run):
     assert identical["covariance_error"] < identical["best_isotropic"]
     assert split["mean_error"] < 2e-5 and split["covariance_error"] < 1e-3
     assert full["mean_error"] < 1e-9 and full["covariance_error"] < 1e-8 and full["mass_drift"] < 1e-8
+
+
+@pytest.mark.parametrize("ansatz", ["network", "mixture"])
+def test_particles(run, ansatz):
+    """Bounds are about three times what was measured."""
+    found = run("particles", "--ansatz", ansatz)
+    assert found["mean_error"] < 2e-3 and found["covariance_error"] < 0.03
+    assert found["paths_mean_error"] < 5e-4 and found["paths_covariance_error"] < 5e-3
 
 
 def test_advection_keeps_the_error_of_the_fit(run):
