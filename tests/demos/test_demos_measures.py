@@ -6,6 +6,7 @@ import importlib
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 DEMOS = Path(__file__).resolve().parents[2] / "demos"
@@ -45,7 +46,19 @@ def test_particles(run, ansatz):
 def test_advection_keeps_the_error_of_the_fit(run):
     found = run("advection5d")
     assert found["error"] == pytest.approx(found["error_start"], rel=1e-3)
-    assert found["error_start_sampling"] < 0.01
+    for name in ("error_start", "error"):  # in closed form and at random points
+        assert found[f"{name}_sampling"] < 0.01
+        assert abs(found[name] - found[f"{name}_sampled"]) < 4 * found[f"{name}_sampling"] * found[name]
+
+
+def test_fit_of_advection_has_the_gradient_of_its_misfit(monkeypatch):
+    monkeypatch.syspath_prepend(str(DEMOS))
+    demo = importlib.import_module("advection5d")
+    rng = np.random.default_rng(0)
+    z, way, h = 0.5 * rng.normal(size=6 * 4), rng.normal(size=6 * 4), 1e-5
+    s = demo.VARIANCES[0] / np.prod(demo.VARIANCES[0]) ** 0.2
+    slope = (demo.misfit(z + h * way, s)[0] - demo.misfit(z - h * way, s)[0]) / (2 * h)
+    assert demo.misfit(z, s)[1] @ way == pytest.approx(slope, rel=1e-6)
 
 
 def test_henon_heiles(run):
