@@ -6,7 +6,8 @@ arXiv 2605.00284, who do not state the mean).  On all of R^d.
 
 network  exp(network) times a full Gaussian, which gives the tails.  Points from a widened Gaussian q fitted to u, norm
          ∫ (v/u)² (u + c q) dx: the Fisher metric, and a share of q, as the density moves to where its tails were.
-         Moments by self-normalized importance sampling from another such Gaussian.
+         Moments by self-normalized importance sampling from another such Gaussian.  In five dimensions it is lost
+         soon after t = 0.5 (docs/measures.md).
 mixture  Gaussians, set apart at the start by less than the tolerance (`dfpde.ansatz.split`).  Points from the
          components, Fisher metric, moments in closed form.
 
