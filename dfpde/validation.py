@@ -34,16 +34,13 @@ def takes(**checks: Check) -> Callable[[T], T]:
         if isinstance(target, type):
             _check_fields(target, checks)
             return target
-        signature = inspect.signature(target)
+        parameters = inspect.signature(target).parameters.values()
+        names = [parameter.name for parameter in parameters if parameter.kind <= parameter.POSITIONAL_OR_KEYWORD]
 
         @functools.wraps(target)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            try:
-                given = signature.bind(*args, **kwargs).arguments
-            except TypeError:  # a missing or an unknown argument: Python's own words
-                return target(*args, **kwargs)
-            require(checks, given)
-            return target(*args, **kwargs)
+            require(checks, dict(zip(names, args, strict=False), **kwargs))
+            return target(*args, **kwargs)  # a missing or an unknown argument: Python's own words
 
         return checked  # type: ignore[return-value]
 

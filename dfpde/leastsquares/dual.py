@@ -49,7 +49,7 @@ class DualCholesky(Preconditioner):
     @check.takes(keep=check.real(above=0, infinite=True))
     def __init__(self, keep: float = math.inf) -> None:
         self.keep = keep
-        self._gram = np.empty((0, 0))
+        self._gram, self._trace = np.empty((0, 0)), 0.0
         self._scale: Array | None = None
         self._rhs: Array | None = None
 
@@ -68,12 +68,14 @@ class DualCholesky(Preconditioner):
             if found is not None:
                 self._sampled, self._right = found
                 self._kernel(system.scale)
+        refuse_unless(math.isfinite(self._trace), system.tangent)
         return self.shift(system)
 
     def _kernel(self, scale: Array | None) -> None:
         self._scale = scale
         with GRAM:
             self._gram = divided(self._sampled, scale).kernel()
+        self._trace = float(self._gram.trace())
 
     def shift(self, system: LeastSquares) -> float:
         """The factor with this system's ε and D: m³/3 flops, with another D the Gram matrix of the rows again."""
@@ -83,7 +85,7 @@ class DualCholesky(Preconditioner):
                 if scale is not old and (scale is None or old is None or not np.array_equal(scale, old)):
                     self._kernel(scale)
                 with FACTOR:
-                    self._eps2 = max(system.eps**2, SMALLEST * float(np.trace(self._gram)), 1e-300)
+                    self._eps2 = max(system.eps**2, SMALLEST * self._trace, 1e-300)
                     self._factor = shifted_cholesky(self._gram, self._eps2)
         return NEVER
 
@@ -123,24 +125,16 @@ def gathered(system: LeastSquares, keep: float) -> tuple[Sample, Array] | None:
     """About `keep` rows of each block of all ranks on rank 0, and the right-hand side there; None elsewhere.
 
     Collective; m (p + 1) numbers travel.
-
-    Raises
-    ------
-    NonFiniteError
-        NaN or infinity in these rows of the tangent (on all ranks; names columns).
     """
     comm = system.comm
     with collective_errors(comm):
         samples, rhs = zip(*_sample(system, keep), strict=True)
         local = join(samples), np.concatenate(rhs)
-    parts = [local] if comm.size == 1 else comm.gather(local)
-    found, finite = None, True
+    if comm.size == 1:
+        return local
+    parts = comm.gather(local)
     with collective_errors(comm):
-        if parts is not None:
-            found = join([rows for rows, _ in parts]), np.concatenate([y for _, y in parts])
-            finite = math.isfinite(float(found[0].squares().sum()))
-    refuse_unless(finite, system.tangent)
-    return found
+        return None if parts is None else (join([rows for rows, _ in parts]), np.concatenate([y for _, y in parts]))
 
 
 def _sample(system: LeastSquares, keep: float) -> Iterator[tuple[Sample, Array]]:

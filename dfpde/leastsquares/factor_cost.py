@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 
 #: Memory rate over dsyrk rate, bytes per flop, from memory and from the cache: what one byte of an iteration costs
 #: against one flop of a Gram matrix; and the size of the matrix at which dsyrk reaches half its rate.
@@ -24,6 +25,7 @@ class Kind(IntEnum):
     DUAL, GRAM, PIVOTED = range(3)
 
 
+@lru_cache(maxsize=256)
 def cheapest(rows: float, p: int, ranks: int, rank: int) -> tuple[Kind, float, float, float]:
     """The factor of m rows of each rank with the fewest flops: those, bytes copied for it, bytes of its application."""
     m, r = rows * ranks, float(p) if rank == CUT else rank or RANK * p

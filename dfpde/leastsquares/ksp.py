@@ -140,7 +140,8 @@ class _Work:
         self.method.preconditioner = preconditioner
         local = self.b.getArray()
         if self.rectangular:
-            local[:] = self.operator.stack(system.rhs)
+            rows = system.tangent.rows
+            local[:rows], local[rows:] = system.rhs, 0.0
         else:
             fill(self.b, self.operator.reduce(system.tangent.local_adjoint(system.rhs)))
 

@@ -131,7 +131,9 @@ class Bidiagonalization:
     def message(self, reason: Reason) -> Array:
         """What all ranks need for the next iteration."""
         ratio = self.alpha / self.beta if self.beta > 0 else 0.0
-        return np.concatenate([[reason, self.keep, self.add, ratio, self.phibar], self.z])
+        message = np.empty(HEAD + self.z.size)
+        message[:HEAD], message[HEAD:] = (reason, self.keep, self.add, ratio, self.phibar), self.z
+        return message
 
 
 def lsqr(

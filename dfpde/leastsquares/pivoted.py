@@ -25,7 +25,7 @@ from ..representation import represent
 from .dual import SMALLEST, gathered
 from .events import FACTOR, GRAM
 from .gram import shifted_cholesky
-from .preconditioner import NEVER, Preconditioner
+from .preconditioner import NEVER, Preconditioner, refuse_unless
 from .sample import Sample, divided
 from .system import LeastSquares
 
@@ -82,10 +82,12 @@ class PivotedCholesky(Preconditioner):
         NonFiniteError
             NaN or infinity in the tangent (on all ranks; names columns).
         """
-        found = gathered(system, self.keep)
+        found, finite = gathered(system, self.keep), True
         self._rhs, self._eps2 = system.rhs, math.inf
         if found is not None:
             self._sample, self._right = found
+            finite = math.isfinite(self._sample.squares().sum())
+        refuse_unless(finite, system.tangent)
         return self.shift(system)
 
     def shift(self, system: LeastSquares) -> float:

@@ -28,7 +28,7 @@ class Stacked:
     def load(self, system: LeastSquares) -> None:
         """The tangent and ε D of the next solve."""
         self.tangent = system.tangent
-        self.diagonal = system.eps * (np.ones(self.p) if system.scale is None else system.scale)
+        self.diagonal = system.eps if system.scale is None else system.eps * system.scale
 
     def stack(self, rows: Array) -> Array:
         """This rank's part of [rows; 0]."""

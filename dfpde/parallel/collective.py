@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import textwrap
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -60,23 +60,34 @@ def _remote(rank: int, name: str, text: str, what: str, remedy: str, trace: str)
     return error
 
 
-@contextmanager
-def collective_errors(comm: MPI.Comm) -> Iterator[None]:
+def collective_errors(comm: MPI.Comm) -> AbstractContextManager[None]:
     """Run a block that may fail on some ranks only; all ranks raise, or none.
 
     The block itself must not communicate: a rank that fails inside it would leave the others waiting.
     """
-    error: Exception | None = None
-    try:
-        yield
-    except Exception as caught:
-        if getattr(caught, "collective", False):
-            raise
-        error = caught
-    try:
-        raise_on_all(comm, error)
-    finally:
-        del error
+    return _Agreement(comm)
+
+
+class _Agreement(AbstractContextManager[None]):
+    """The block of `collective_errors`: a class, as a generator costs some µs and there are several in each solve."""
+
+    def __init__(self, comm: MPI.Comm) -> None:
+        self.comm = comm
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None and (not isinstance(error, Exception) or getattr(error, "collective", False)):
+            return
+        try:
+            raise_on_all(self.comm, error)
+        except Exception as raised:
+            if raised is not error:
+                raise
+            raised.__traceback__ = trace  # the block's own error goes on as it was
+        finally:
+            del error, trace
 
 
 def shared(comm: MPI.Comm, error: BaseException) -> bool:
