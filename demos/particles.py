@@ -1,15 +1,14 @@
-"""Interacting particles in an anharmonic trap: a positive density, Gaussian times exp(network), or Gaussians.
+"""Interacting particles in an anharmonic trap: a positive density, Gaussians or a Gaussian times exp(network).
 
 u_t = −Σ_i ∂_i(u h_i) + D Δu, h_i = (a(t) − x_i)³ + α (x̄ − x_i), x̄ the mean of the x_i, α = −½, D = 0.01,
 a = 1.25 (sin πt + 1.5); start: mean 0.9 + 2.1 (i − 1)/(d − 1), covariance 0.1 I (M. Raviola, B. Peherstorfer,
 arXiv 2605.00284, who do not state the mean).  On all of R^d.
 
-network  exp(network) times a full Gaussian, which gives the tails.  Points from a widened Gaussian q fitted to u, norm
-         ∫ (v/u)² (u + c q) dx: the Fisher metric, and a share of q, as the density moves to where its tails were.
-         Moments by self-normalized importance sampling from another such Gaussian.  In five dimensions it is lost
-         soon after t = 0.5 (docs/measures.md).
 mixture  Gaussians, set apart at the start by less than the tolerance (`dfpde.ansatz.split`).  Points from the
          components, Fisher metric, moments in closed form.
+network  exp(network) times a full Gaussian, which gives the tails.  Points are walkers, Fisher metric; moments by
+         self-normalized importance sampling from a widened Gaussian fitted to them.  In five dimensions it is lost
+         soon after t = 1 (docs/measures.md).
 
 Reference: paths by Heun's method, mean and covariance with their standard errors.
 """
@@ -29,7 +28,7 @@ from mpi4py import MPI
 import dfpde as df
 from dfpde.ansatz import Product, Transform, exp
 from dfpde.ansatz.mixtures import moments
-from dfpde.measures import Cloud, Components, Draws, FittedGaussian, Moving, fisher, in_turn, present_metric
+from dfpde.measures import Cloud, Components, Draws, FittedGaussian, Moving, Walkers, fisher, in_turn, present_metric
 
 ALPHA, D, VARIANCE = -0.5, 0.01, 0.1
 #: Paths that are advanced together: they stay in the cache.
@@ -112,29 +111,27 @@ def network(options: argparse.Namespace, seed: int, comm: MPI.Comm) -> Start:
     """Problem, start, adapt and moments of a Gaussian times exp(network), the Gaussian itself at the start."""
     d, exponent = options.d, df.Network(options.d, (options.width,) * 2)
     gaussian = df.GaussianMixture.full(d, 1)
-    ansatz, points = Product(gaussian, Transform(exponent, exp)), first_points(options, seed, comm)
+    ansatz = Product(gaussian, Transform(exponent, exp))
     amplitude, scales = (2 * np.pi * VARIANCE) ** (-d / 2), gaussian.scales(VARIANCE * np.eye(d))
     first = gaussian.pack(amplitudes=amplitude, centers=start_mean(d), scales=scales)
-    everywhere = start_mean(d)[:, None] + np.sqrt(VARIANCE) * Draws(options.points, seed, 0, MPI.COMM_SELF).normal(d)
-    blocks = dict(exponent.unpack(exponent.guess(everywhere, seed)))
+    points = start_mean(d)[:, None] + np.sqrt(VARIANCE) * Draws(options.points, seed, 0, MPI.COMM_SELF).normal(d)
+    blocks = dict(exponent.unpack(exponent.guess(points, seed)))
     blocks["weights2"] = np.zeros_like(blocks["weights2"])
     theta = np.concatenate([first, exponent.pack(**blocks)])
-
-    def with_tails(u: df.Field, q: np.ndarray) -> np.ndarray:
-        return 1 / u.value + options.tails * q / u.value**2
-
-    moving = Moving(FittedGaussian(options.widen), options.points, seed, with_tails)
-    problem, state = moving.start(df.Problem(ansatz, points, rhs), df.State(0.0, theta))
+    quadrature = df.Quadrature.samples(points, np.ones(options.points), comm, replicated=True)
+    walkers = Walkers(steps=options.walks, seed=seed)
+    problem, state = walkers.start(df.Problem(ansatz, quadrature, rhs), df.State(0.0, theta), points)
 
     def known(now: df.State) -> tuple[np.ndarray, np.ndarray, float]:
-        rule, cloud = FittedGaussian(1.2), Cloud(ansatz, now.theta, *now.measure_carry[2:])
+        walked = now.measure_carry[2]
+        rule, cloud = FittedGaussian(1.2), Cloud(ansatz, now.theta, walked.mean(axis=1), np.cov(walked))
         x = rule.points(cloud, Draws(options.samples, seed, now.step, MPI.COMM_SELF).uniform(d + 1))
         w = ansatz.value(now.theta, x) / rule.density(cloud, x)
         mean = x @ w / w.sum()
         y = x - mean[:, None]
         return mean, (w * y) @ y.T / w.sum(), float(w.sum() ** 2 / np.sum(w**2))
 
-    return problem, state, moving, known
+    return problem, state, walkers, known
 
 
 def run(options: argparse.Namespace, seed: int, exact: list[Moments], comm: MPI.Comm) -> dict[str, float]:
@@ -167,14 +164,13 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run and print: means over the seeds, and standard deviations with several."""
     parser = options_of(__doc__)
     parser.set_defaults(rtol=1e-3)
-    parser.add_argument("--ansatz", choices=("network", "mixture"), default="network")
+    parser.add_argument("--ansatz", choices=("mixture", "network"), default="mixture")
     parser.add_argument("--d", type=int)
     parser.add_argument("--seeds", type=int, default=1, help="runs, with seeds 0, 1, ...")
     parser.add_argument("--first", type=int, default=0, help="the first of these seeds")
     parser.add_argument("--points", type=int)
     parser.add_argument("--width", type=int)
-    parser.add_argument("--tails", type=float, default=0.1, help="c, the share of q in the norm of the network")
-    parser.add_argument("--widen", type=float, default=1.4, help="standard deviations of q over those of u, network")
+    parser.add_argument("--walks", type=int, default=5, help="Markov steps after each step, network")
     parser.add_argument("--samples", type=int, default=2**16, help="points for the moments of the network")
     parser.add_argument("--components", type=int, help="Gaussians, an even number, by default 2 d")
     parser.add_argument("--shape", choices=("full", "diagonal", "isotropic"), default="full")
