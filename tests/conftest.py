@@ -35,8 +35,9 @@ from mpi4py import MPI
 WORLD = MPI.COMM_WORLD
 GRACE = 30.0  # seconds the other ranks have to reach the end of a test that failed on one rank
 
-# the same examples on every rank and in every run
-# no check of time: one slow rank would give up examples that the others go on with, and all would wait
+# no examples kept from other runs; they depend on the modules a process has loaded, so each rank has its own: tests by
+# hypothesis do not communicate
+# no check of time: a busy machine is no failure
 TIMED = [hypothesis.HealthCheck.too_slow]
 hypothesis.settings.register_profile(
     "dfpde", derandomize=True, database=None, deadline=None, suppress_health_check=TIMED
@@ -85,8 +86,11 @@ def pytest_report_header() -> str:
     return f"MPI: {WORLD.size} rank(s), {MPI.Get_library_version().splitlines()[0].split(',')[0]}"
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
     """Under mpirun leave out what several ranks say nothing about."""
+    for item in items:
+        if "comm" in item.fixturenames and hypothesis.is_hypothesis_test(item.obj):
+            raise pytest.UsageError(f"{item.nodeid}: examples by hypothesis differ from rank to rank, so without comm")
     if WORLD.size > 1:
         serial = [item for item in items if item.get_closest_marker("mpi") is None]
         config.hook.pytest_deselected(items=serial)

@@ -267,31 +267,21 @@ def test_solution_equals_lapack(comm, condition, eps):
         assert found.defect == pytest.approx(oracle.defect, rel=1e-9)
 
 
-@settings(max_examples=40)
-@example(25, 25, 0, 1e-6, "plain", "dense", LSQR)
-@example(25, 25, 1, 1e-6, "low rank", "products", lambda: LSQR(preconditioner=DualCholesky()))
-@given(
-    st.integers(0, 25),
-    st.integers(1, 25),
-    st.integers(0, 10**6),
-    st.sampled_from([1e-1, 1e-3, 1e-6]),
-    st.sampled_from(["plain", "zero column", "duplicated column", "zero rows", "low rank"]),
-    st.sampled_from(FORMS),
-    st.sampled_from(
-        [
-            LSQR,
-            lambda: LSQR(preconditioner=GramCholesky()),
-            lambda: LSQR(preconditioner=DualCholesky()),
-            lambda: LSQR(preconditioner=PivotedCholesky(max_rank=25)),
-        ]
-    ),
-)
-def test_random_shapes_against_the_oracle(n, p, seed, eps, kind, form, solver):
+EPS = [1e-1, 1e-3, 1e-6]
+KINDS = ["plain", "zero column", "duplicated column", "zero rows", "low rank"]
+SOLVERS = [
+    LSQR,
+    lambda: LSQR(preconditioner=GramCholesky()),
+    lambda: LSQR(preconditioner=DualCholesky()),
+    lambda: LSQR(preconditioner=PivotedCholesky(max_rank=25)),
+]
+
+
+def against_the_oracle(comm, n, p, seed, eps, kind, form, solver):
     """N < p, N = p, N > p, no rows, zero and duplicated columns, weights over eight orders; ε in units of ‖√W J D⁻¹‖.
 
     1e-10 ‖r‖ in the field, and ε times the same bound in the parameters.
     """
-    comm = MPI.COMM_WORLD
     rng = np.random.default_rng(seed)
     matrix = rng.standard_normal((n, p))
     if kind == "zero column":
@@ -311,6 +301,30 @@ def test_random_shapes_against_the_oracle(n, p, seed, eps, kind, form, solver):
     assert tangent.norm(tangent.apply(found.value - oracle.value)) <= 1e-10 * size + 1e-300
     assert eps * np.linalg.norm(scale * (found.value - oracle.value)) <= 1e-9 * size + 1e-300
     assert found.defect == pytest.approx(oracle.defect, rel=1e-7, abs=1e-9 * size)
+
+
+@settings(max_examples=40)
+@example(25, 25, 0, 1e-6, "plain", "dense", LSQR)
+@example(25, 25, 1, 1e-6, "low rank", "products", lambda: LSQR(preconditioner=DualCholesky()))
+@given(
+    st.integers(0, 25),
+    st.integers(1, 25),
+    st.integers(0, 10**6),
+    st.sampled_from(EPS),
+    st.sampled_from(KINDS),
+    st.sampled_from(FORMS),
+    st.sampled_from(SOLVERS),
+)
+def test_random_shapes_against_the_oracle(n, p, seed, eps, kind, form, solver):
+    against_the_oracle(MPI.COMM_SELF, n, p, seed, eps, kind, form, solver)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_shapes_on_all_ranks(comm, seed):
+    """Hypothesis' examples depend on the modules that a process has loaded, so ranks may get different ones."""
+    rng = np.random.default_rng(seed)
+    eps, kind, form, solver = (options[rng.integers(len(options))] for options in (EPS, KINDS, FORMS, SOLVERS))
+    against_the_oracle(comm, int(rng.integers(26)), int(rng.integers(1, 26)), seed, eps, kind, form, solver)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
