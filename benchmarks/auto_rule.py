@@ -1,9 +1,10 @@
-"""The two numbers of `AutoInertia`: errors at fixed steps against the safety s and the friction ρ.
+"""The three numbers of `AutoInertia`: errors at fixed steps against the safety s, the friction ρ and the memory γ.
 
     python benchmarks/auto_rule.py
 
-The problems are those of benchmarks/inertia_study.py; the tables of docs/inertia.md come from here.  The last line is
-one JSON object.
+The problems are those of benchmarks/inertia_study.py; the tables of docs/inertia.md come from here.  Below them the
+rate at which a mode that turns, θ' = iωθ, grows in a direction that is informed by g = 1 − β: log of its growth for each
+solve of the explicit midpoint rule, the largest over g, ρ = 0.97.  The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import numpy as np
+
 import dfpde as df
 from benchmarks import study_problems as study
 from benchmarks.inertia_study import error, text
+from dfpde.regularization.automatic import RHO, limited
 
 PROBLEMS = {
     "heat": study.heat,
@@ -28,22 +32,42 @@ PROBLEMS = {
     "Burgers 30": lambda: study.burgers(30),
     "zero crossing": study.zero_crossing,
 }
-SAFETIES, FRICTIONS = (1.0, 0.125, 0.03, 0.01), (0.9, 0.97, 0.99, 1.0)
+SAFETIES, FRICTIONS, MEMORIES = (1.0, 0.125, 0.03, 0.01), (0.9, 0.97, 0.99, 1.0), (0.0, 0.5, 0.9, 0.97)
+PHASES, SHARES, STEPS = (0.1, 0.3, 0.6), (0.01, 0.03, 0.1, 0.3, 0.5, 0.8, 0.95), 300
+
+
+def growth(phase: float, share: float, memory: float) -> float:
+    """Log of the growth for each solve, ωτ = phase, of v = ρ β a + g v_DF in one direction of two parameters."""
+    turn = phase * np.array([[0.0, -1.0], [1.0, 0.0]])
+    theta = np.array([1.0, 0.0])
+    anchor = turn @ theta
+    for _ in range(STEPS):
+        v = RHO * (1 - share) * anchor + share * turn @ theta
+        anchor = limited(anchor, v, memory)
+        v = RHO * (1 - share) * anchor + share * turn @ (theta + v)
+        anchor = limited(anchor, v, memory)
+        theta = theta + 2 * v
+    return float(np.log(np.linalg.norm(theta)) / (2 * STEPS))
 
 
 def main() -> None:
-    """Both tables."""
+    """All tables."""
     found: dict[str, dict[str, list[float]]] = {}
-    heads = [f"s = {s:g}" for s in SAFETIES] + [f"ρ = {r:g}" for r in FRICTIONS]
+    heads = [f"s = {s:g}" for s in SAFETIES] + [f"ρ = {r:g}" for r in FRICTIONS] + [f"γ = {m:g}" for m in MEMORIES]
     print(f"{'':>14}" + "".join(f"{head:>9}" for head in heads))
     for name, make in PROBLEMS.items():
         case = make()
         found[name] = {
             "safety": [error(case, df.AutoInertia(safety=s)) for s in SAFETIES],
             "rho": [error(case, df.AutoInertia(rho=r)) for r in FRICTIONS],
+            "memory": [error(case, df.AutoInertia(memory=m)) for m in MEMORIES],
         }
         print(f"{name:>14}" + "".join(text(e) for part in found[name].values() for e in part), flush=True)
-    print(json.dumps({"safety": SAFETIES, "rho": FRICTIONS, "errors": found}))
+    rates = {m: [max(growth(phase, g, m) for g in SHARES) for phase in PHASES] for m in MEMORIES}
+    print(f"\n{'growth, ωτ =':>14}" + "".join(f"{phase:>9g}" for phase in PHASES))
+    for memory, row in rates.items():
+        print(f"{f'γ = {memory:g}':>14}" + "".join(f"{rate:9.3f}" for rate in row))
+    print(json.dumps({"safety": SAFETIES, "rho": FRICTIONS, "memory": MEMORIES, "errors": found, "growth": rates}))
 
 
 if __name__ == "__main__":

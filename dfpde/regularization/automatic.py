@@ -20,20 +20,29 @@ Array = NDArray[Any]
 #: Default ρ: friction with a memory of about 1/(1 − ρ) = 33 solves; measured in docs/inertia.md.
 RHO = 0.97
 
+#: Default γ: an anchor that averages over about 1/(1 − γ) = 10 solves; measured in docs/inertia.md.
+MEMORY = 0.9
+
 #: Default s of `AutoInertia`: ½ h κ (r/2ε)² ≤ r.
 SAFETY = 1 / 8
 
 
 @dataclass(frozen=True)
-@check.takes(tolerance=check.real(above=0, below=1), rho=check.real(0, 1), safety=check.real(above=0))
+@check.takes(
+    tolerance=check.real(above=0, below=1), rho=check.real(0, 1), safety=check.real(above=0),
+    memory=check.real(0, below=1),
+)  # fmt: skip
 class AutoInertia(Regularization):
-    """Inertia with ε² = s h κ (d + η‖f‖) and friction ρ^(τ/τ_max) before every solve.
+    """Inertia with ε² = s h κ (d + η‖f‖), friction ρ^(τ/τ_max) and the anchor a ← minmod(v, γ' a + (1 − γ') v).
 
     Balances what a velocity in weakly informed directions does to a step, ½ h κ |w|² with |w| ≤ ‖r‖/2ε, against the
     residual that is tolerated anyway: d, the defect of the solve before, and η‖f‖.  κ = ‖Φ''[v, v]‖/|Dv|² is
     the curvature of the ansatz along the anchor, by a central difference of the field.  Friction acts over time: where
-    steps shrink (τ below the longest so far, τ_max), a velocity in a null direction is not worn down; see
-    docs/inertia.md.
+    steps shrink (τ below the longest so far, τ_max), a velocity in a null direction is not worn down.
+
+    The anchor is, component by component, the smaller one of the velocity and its running mean, γ' = γ^(τ/τ_max), or
+    zero where their signs differ: a velocity that stays is kept, one that falls is followed at once, and one that turns
+    has none, as an anchor that lags behind what turns makes it grow; see docs/inertia.md.
 
     Parameters
     ----------
@@ -43,6 +52,8 @@ class AutoInertia(Regularization):
         0 ≤ ρ ≤ 1, for solves τ_max apart.
     safety : float
         s > 0; 1/8 is the worst case of the balance.
+    memory : float
+        0 ≤ γ < 1, for solves τ_max apart; 0 makes the velocity before the anchor.
 
     Raises
     ------
@@ -53,6 +64,7 @@ class AutoInertia(Regularization):
     tolerance: float = 1e-4
     rho: float = RHO
     safety: float = SAFETY
+    memory: float = MEMORY
     chooses_metric: ClassVar[bool] = True  # type: ignore[misc]  # of the class, while the protocol also allows instances
 
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
@@ -74,13 +86,23 @@ class AutoInertia(Regularization):
             what = f"the automatic ε is not finite: ‖J‖ = {present:.1e}, ‖f‖ = {f:.1e}, defect {defect:.1e}"
             raise NonFiniteError(what, "a smaller step, a larger tolerance, or a rule with a given ε")
         found = anchored(system, anchor, max(FLOOR * size, math.sqrt(eps2)), rho, solver)
-        return replace(found, carry=(found.defect, first_size, longest))
+        kept = found.value if anchor is None else limited(anchor, found.value, self.memory ** (tau / longest))
+        return replace(found, anchor=kept, carry=(found.defect, first_size, longest))
 
 
 #: Smallest ε relative to the larger one of the first ‖J‖ of the run and the present one: where the normal equations of
 #: the preconditioner lose all digits, 1e-8.  Not to the present alone: where the whole tangent vanishes, inertia has to
 #: take over.  Not to the largest so far: a component that was narrow for one stage would stop all of θ for good.
 FLOOR = 2.0**-26
+
+
+def limited(anchor: Array, v: Array, memory: float) -> Array:
+    """minmod(v, γ a + (1 − γ) v), component by component: the smaller one where the signs agree, zero elsewhere.
+
+    The limiter of total-variation diminishing schemes, here in time: what it keeps never exceeds the velocity itself.
+    """
+    mean = memory * anchor + (1 - memory) * v
+    return np.where(mean * v > 0, np.where(np.abs(mean) < np.abs(v), mean, v), 0.0)
 
 
 def curvature(system: StageSystem, v: Array, dt: float) -> float:
