@@ -20,8 +20,8 @@ Array = NDArray[Any]
 #: Default ρ: friction with a memory of about 1/(1 − ρ) = 33 solves; measured in docs/inertia.md.
 RHO = 0.97
 
-#: Default γ: an anchor that averages over about 1/(1 − γ) = 10 solves; measured in docs/inertia.md.
-MEMORY = 0.9
+#: Default γ: an anchor that averages over about 1/(1 − γ) = 5 solves; measured in docs/inertia.md.
+MEMORY = 0.8
 
 #: Default s of `AutoInertia`: ½ h κ (r/2ε)² ≤ r.
 SAFETY = 1 / 8
@@ -33,12 +33,14 @@ SAFETY = 1 / 8
     memory=check.real(0, below=1),
 )  # fmt: skip
 class AutoInertia(Regularization):
-    """Inertia with ε² = s h κ (d + η‖f‖), friction ρ^(τ/τ_max) and the anchor a ← minmod(v, γ' a + (1 − γ') v).
+    """Inertia with ε² = min(s h κ (d + η‖f‖), η c²), friction, and the anchor a ← minmod(v, γ' a + (1 − γ') v).
 
     Balances what a velocity in weakly informed directions does to a step, ½ h κ |w|² with |w| ≤ ‖r‖/2ε, against the
     residual that is tolerated anyway: d, the defect of the solve before, and η‖f‖.  κ = ‖Φ''[v, v]‖/|Dv|² is
-    the curvature of the ansatz along the anchor, by a central difference of the field.  Friction acts over time: where
-    steps shrink (τ below the longest so far, τ_max), a velocity in a null direction is not worn down.
+    the curvature of the ansatz along the velocity before, by a central difference of the field.  Nor is ε² larger than
+    η c², c the largest column of √W J D⁻¹ at the start: a direction that does as much as one parameter does is biased
+    by η at most.  Friction is ρ^(τ/τ_max): where steps shrink (τ below the longest so far, τ_max), a velocity in a null
+    direction is not worn down.
 
     The anchor is, component by component, the smaller one of the velocity and its running mean, γ' = γ^(τ/τ_max), or
     zero where their signs differ: a velocity that stays is kept, one that falls is followed at once, and one that turns
@@ -68,26 +70,25 @@ class AutoInertia(Regularization):
     chooses_metric: ClassVar[bool] = True  # type: ignore[misc]  # of the class, while the protocol also allows instances
 
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
-        """See `Regularization`; carry = (defect of this solve, first ‖√W J D⁻¹‖ that is not 0, largest |τ| so far)."""
-        defect, first_size, longest = context.carry or (math.nan, 0.0, 0.0)
+        """See `Regularization`; carry = (defect, κ along the velocity, ‖√W J D⁻¹‖ and its largest column, longest |τ|)."""
+        defect, kappa, first_size, column, longest = context.carry or (math.nan, math.nan, 0.0, 0.0, 0.0)
         f, tau = system.tangent.norm(system.rhs), abs(context.dt) / context.stages
         present, longest = stiffness_norm(system), max(longest, tau)
-        first_size = first_size or present
+        first_size, column = first_size or present, column or largest_column(system)
         size = max(first_size, present)
         rho = self.rho ** (tau / longest)
-        along = anchor
-        if along is None:  # a first velocity, to measure the curvature along
-            first = anchored(system, None, max(FLOOR, self.tolerance) * size, rho, solver)
-            defect, along = first.defect, first.value
-        defect = self.tolerance * f if math.isnan(defect) else defect
-        tolerated = defect + self.tolerance * f
-        eps2 = self.safety * abs(context.dt) * curvature(system, along, context.dt) * tolerated
+        if math.isnan(kappa):  # a first velocity, to measure the curvature along
+            first = anchored(system, anchor, max(FLOOR, self.tolerance) * size, rho, solver)
+            defect, kappa = first.defect, curvature(system, first.value, context.dt)
+        eps2 = self.safety * abs(context.dt) * kappa * (defect + self.tolerance * f)
         if not math.isfinite(eps2 + size):  # of a stage far off: the step is tried again, smaller
             what = f"the automatic ε is not finite: ‖J‖ = {present:.1e}, ‖f‖ = {f:.1e}, defect {defect:.1e}"
             raise NonFiniteError(what, "a smaller step, a larger tolerance, or a rule with a given ε")
+        eps2 = min(eps2, self.tolerance * column**2) if column > 0 else eps2
         found = anchored(system, anchor, max(FLOOR * size, math.sqrt(eps2)), rho, solver)
         kept = found.value if anchor is None else limited(anchor, found.value, self.memory ** (tau / longest))
-        return replace(found, anchor=kept, carry=(found.defect, first_size, longest))
+        kappa = curvature(system, found.value, context.dt)
+        return replace(found, anchor=kept, carry=(found.defect, kappa, first_size, column, longest))
 
 
 #: Smallest ε relative to the larger one of the first ‖J‖ of the run and the present one: where the normal equations of
@@ -112,6 +113,12 @@ def curvature(system: StageSystem, v: Array, dt: float) -> float:
         return 0.0
     kappa = system.bend(dt * v) / (dt * size) ** 2
     return kappa if math.isfinite(kappa) else 0.0
+
+
+def largest_column(system: StageSystem) -> float:
+    """Largest column norm of √W J D⁻¹; collective."""
+    norms = system.tangent.column_norms()
+    return float(np.max(norms if system.scale is None else norms / system.scale, initial=0.0))
 
 
 def stiffness_norm(system: StageSystem) -> float:

@@ -119,7 +119,7 @@ def test_one_narrow_stage_does_not_raise_eps_for_good():
     """Φ = θ³: a stage at θ = 1e6, where ‖J‖ is 1e12 times larger, has a larger ε; the next one at θ = 1 does not."""
     ansatz = Written(1, lambda th: [th[0] ** 3], lambda th: [[3 * th[0] ** 2]])
     problem = vector_problem(ansatz, lambda t, c: [1.0], 1)
-    rule, anchor, dt = df.AutoInertia(), np.array([1e-9]), 1e-12  # ε is its floor: h κ is negligible
+    rule, anchor, dt = df.AutoInertia(1e-14), np.array([1e-9]), 1e-6  # ε is its floor: h κ (d + η‖f‖) is negligible
 
     def solve(theta, carry):
         context = StageContext(0.0, dt, 6, carry=carry)
@@ -133,12 +133,21 @@ def test_one_narrow_stage_does_not_raise_eps_for_good():
     assert vanishing.eps == pytest.approx(usual.eps) and vanishing.value == pytest.approx(0.97 * anchor)
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-6, 1e9])
+def test_eps_is_at_most_the_root_of_the_tolerance_in_units_of_the_largest_column(unit):
+    """Φ = c θ³ at θ = 1, step 1000: the curvature asks for more than √η ‖J‖, J = 3 c, and does not get it."""
+    ansatz = Written(1, lambda th: [unit * th[0] ** 3], lambda th: [[3 * unit * th[0] ** 2]])
+    problem = vector_problem(ansatz, lambda t, c: [unit], 1)
+    found = df.AutoInertia(1e-6).velocity(problem.system(0.0, np.ones(1)), None, df.Dense(), StageContext(0.0, 1e3, 6))
+    assert found.eps == pytest.approx(3e-3 * unit, rel=1e-12)
+
+
 def test_an_infinite_eps_is_a_stage_that_failed():
     """f = 1e200 at a stage: the norms overflow, and the step is tried again rather than solved with ε = ∞."""
     ansatz = Written(1, lambda th: [th[0] ** 3], lambda th: [[3 * th[0] ** 2]])
     problem = vector_problem(ansatz, lambda t, c: [1e200], 1)
     with np.errstate(over="ignore"), pytest.raises(df.errors.NonFiniteError, match="ε is not finite"):
-        context = StageContext(0.0, 0.1, 6, carry=(np.inf, 1.0, 0.1))
+        context = StageContext(0.0, 0.1, 6, carry=(np.inf, 1.0, 1.0, 0.0, 0.1))
         df.AutoInertia().velocity(problem.system(0.0, np.ones(1)), np.ones(1), df.Dense(), context)
 
 
