@@ -26,7 +26,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,9 @@ OUT = Path(__file__).resolve().parents[1] / "out" / "robustness"
 QUICK = ("advection", "fisher", "heat", "cubic", "crossing", "fisher-network")
 TINY, LOST = 1e-5, 0.5
 
-#: Stages by default, without inertia (`AutoInertia` with ρ = 0), in other metrics (D = 1, column norms), field steps.
-METHODS = ("stages", "rho0", "plain", "columns", "field")
+#: Stages by default, without inertia (ρ = 0), with the velocity before as anchor (γ = 0), in other metrics (D = 1,
+#: column norms), field steps.
+METHODS = ("stages", "rho0", "memory0", "plain", "columns", "field")
 
 #: The grid: ε in units of the largest column of J, ρ (0 is Tikhonov), floor of the metric (1 plain, 0 column norms).
 EPSILONS, RHOS, FLOORS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5), (0.0, 0.97, 1.0), (1.0, 0.03, 0.0)
@@ -107,6 +108,8 @@ def automatic(task: tuple[str, str, float, float]) -> dict[str, Any]:
     state, how = start(name, row), {}
     if method == "rho0":
         how = {"regularization": df.AutoInertia(rtol, rho=0.0)}
+    elif method == "memory0":
+        how = {"regularization": df.AutoInertia(rtol, memory=0.0)}
     elif method == "field":
         how = {"integrator": df.FieldStep(row.stepper, rtol)}
     elif method in ("plain", "columns"):
@@ -115,30 +118,32 @@ def automatic(task: tuple[str, str, float, float]) -> dict[str, Any]:
     return {"row": name, "method": method, "rtol": rtol, "p": row.problem.ansatz.size, **found}
 
 
-def best(task: tuple[str, float]) -> dict[str, Any]:
-    """The best of the grid on a row."""
-    name, limit = task
+def grid(names: Sequence[str], limit: float) -> Iterator[tuple[Any, ...]]:
+    """Every run of the grid of these rows."""
+    controls, rest = ("adaptive", "fixed"), (FLOORS, EPSILONS, RHOS)
+    yield from ((name, floor, eps, rho, control, limit) for name in names for floor, eps, rho in product(*rest)
+                for control in controls)  # fmt: skip
+
+
+def on_grid(task: tuple[str, float, float, float, str, float]) -> dict[str, Any]:
+    """One run of the grid: ε, ρ and metric fixed, steps by rtol 1e-6 or 400 of Runge–Kutta 4."""
+    name, floor, eps, rho, control, limit = task
     warnings.simplefilter("ignore")
     row = ROWS[name]()
-    state, lowest = start(name, row), {"row": name, "error": np.inf, "runs": 0}
+    state = start(name, row)
     largest = float(row.problem.tangent(state.theta).column_norms().max())
-    controls = ({"controller": df.PI(rtol=1e-6)}, {"controller": df.Fixed(row.until / 400), "integrator": df.RK4})
-    for floor in FLOORS:
-        scaled = replace(row, problem=replace(row.problem, scale=metric(row, state, floor)))
-        for eps in EPSILONS:
-            for rho in RHOS:
-                rule = df.Inertia(eps * (largest if floor == 1 else 1.0), rho)
-                for control in controls:
-                    found = march(scaled, state, limit, regularization=rule, **control)
-                    count = lowest["runs"] + 1
-                    if not found["failed"] and found["error"] < lowest["error"]:
-                        lowest = {**found, "row": name, "eps": eps, "rho": rho, "floor": floor, **_named(control)}
-                    lowest["runs"] = count
-    return lowest
+    scaled = replace(row, problem=replace(row.problem, scale=metric(row, state, floor)))
+    rule = df.Inertia(eps * (largest if floor == 1 else 1.0), rho)
+    fixed = {"controller": df.Fixed(row.until / 400), "integrator": df.RK4}
+    how = fixed if control == "fixed" else {"controller": df.PI(rtol=1e-6)}
+    found = march(scaled, state, limit, regularization=rule, **how)
+    return {**found, "row": name, "eps": eps, "rho": rho, "floor": floor, "control": control}
 
 
-def _named(control: dict[str, Any]) -> dict[str, str]:
-    return {"control": "fixed" if "integrator" in control else "adaptive"}
+def best(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The run of a row with the smallest error, and the number of its runs."""
+    found = [r for r in results if not r["failed"]] or [{**results[0], "error": np.inf}]
+    return {**min(found, key=lambda r: r["error"]), "runs": len(results)}
 
 
 def tasks(names: Sequence[str], methods: Sequence[str], rtols: Sequence[float], limit: float) -> Iterator[Any]:
@@ -257,8 +262,9 @@ def main() -> None:
     rtols = [1e-4] if options.quick else options.rtol
     with ProcessPoolExecutor(options.jobs) as pool:
         if options.grid and not options.table:
-            for found in pool.map(best, [(name, options.limit) for name in names]):
-                keep("grid", found["row"], found)
+            for name, runs in groupby(pool.map(on_grid, grid(names, options.limit)), key=lambda r: r["row"]):
+                found = best(list(runs))
+                keep("grid", name, found)
                 print(json.dumps(found), flush=True)
             return
         todo = [] if options.table else list(tasks(names, options.method, rtols, options.limit))

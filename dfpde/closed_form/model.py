@@ -21,7 +21,7 @@ from .. import validation as check
 from ..ansatz.base import Ansatz
 from ..calculus import Field
 from ..conditions import Condition
-from ..errors import ParameterError, ShapeError
+from ..errors import NonFiniteError, ParameterError, ShapeError
 from ..leastsquares import DenseRows, Rows, Tangent, real_rows
 from ..model import StageSystem
 from ..parallel.collective import collective_errors
@@ -150,6 +150,8 @@ class ClosedForm:
         ------
         ParameterError
             A component that is not integrable.
+        NonFiniteError
+            Integrals that overflow.
         """
         with collective_errors(self.comm):
             operator, parts, p = self._at(t), components(self.ansatz, theta), self.ansatz.size
@@ -190,7 +192,11 @@ class ClosedForm:
         """Rows R with RᵀR = G, all on rank 0, of a matrix that is scaled to a diagonal of ones first."""
         sizes = np.sqrt(np.maximum(np.diag(matrix), 0.0))
         safe = np.where(sizes > 0, sizes, 1.0)
-        values, vectors = np.linalg.eigh(matrix / np.outer(safe, safe))
+        scaled = matrix / np.outer(safe, safe)
+        if not np.all(np.isfinite(scaled)):  # of a stage far off: the step is tried again, smaller
+            what = f"the Gram matrix of θ and f overflows: norms from {sizes.min():.1e} to {sizes.max():.1e}"
+            raise NonFiniteError(what, "a smaller step or a smaller field")
+        values, vectors = np.linalg.eigh(scaled)
         rounding = len(values) * np.finfo(float).eps * values[-1]  # what is smaller says nothing: a null direction
         root = (vectors * np.sqrt(np.where(values > rounding, values, 0.0))) * sizes[:, None]
         mine = root if self.comm.rank == 0 else root[:, :0]

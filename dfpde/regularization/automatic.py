@@ -70,7 +70,7 @@ class AutoInertia(Regularization):
     chooses_metric: ClassVar[bool] = True  # type: ignore[misc]  # of the class, while the protocol also allows instances
 
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
-        """See `Regularization`; carry = (defect, κ along the velocity, ‖√W J D⁻¹‖ and its largest column, longest |τ|)."""
+        """See `Regularization`; carry = (defect and κ of this solve, first ‖√W J D⁻¹‖ and c, largest |τ| so far)."""
         defect, kappa, first_size, column, longest = context.carry or (math.nan, math.nan, 0.0, 0.0, 0.0)
         f, tau = system.tangent.norm(system.rhs), abs(context.dt) / context.stages
         present, longest = stiffness_norm(system), max(longest, tau)

@@ -10,7 +10,7 @@ import dfpde as df
 from dfpde.ansatz.mixtures import moments
 from dfpde.closed_form import ClosedForm, Operator
 from dfpde.closed_form.polynomials import derivatives, evaluate, inner, multiply, shift, symmetric
-from dfpde.errors import ParameterError, ShapeError
+from dfpde.errors import NonFiniteError, ParameterError, ShapeError
 from dfpde.evolution.diagnosis import _growth
 from dfpde.measures import present_metric
 from dfpde.regularization import StageContext
@@ -194,3 +194,12 @@ def test_refusals():
         Operator((), ([1.0, 0.0], [1.0, 0.0]))
     with pytest.raises(ParameterError, match="not integrable"):
         ClosedForm(g, REAL).tangent(g.pack(amplitudes=1.0, centers=0.0, scales=0.0))
+
+
+def test_integrals_that_overflow_are_a_stage_that_failed():
+    """Amplitudes of 1e200: the Gram matrix is not finite, which no eigenvalue solver is asked to decompose."""
+    ansatz, theta = mixture("full")
+    model = ClosedForm(ansatz, Operator.ornstein_uhlenbeck(np.eye(2), np.zeros(2), 0.5 * np.eye(2)))
+    theta = ansatz.pack(**{**ansatz.unpack(theta), "amplitudes": [1e200, -1e200]})
+    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(NonFiniteError, match="overflows"):
+        model.system(0.0, theta)

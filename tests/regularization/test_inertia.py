@@ -90,8 +90,8 @@ def test_a_limited_anchor_keeps_what_stays_follows_what_falls_and_drops_what_tur
 @pytest.mark.parametrize("phase", [0.3, 0.6])
 def test_a_limited_anchor_slows_the_growth_of_a_mode_that_turns(phase):
     """θ' = iωθ in every direction, midpoint rule of step 2τ: without memory e^(0.07 … 0.15) for each solve."""
-    plain, kept = (max(growth(phase, g, m) for g in (0.01, 0.03, 0.1, 0.3, 0.5, 0.8)) for m in (0.0, 0.9))
-    assert plain > 0.06 and kept < plain / 1.7
+    plain, kept = (max(growth(phase, g, m) for g in (0.01, 0.03, 0.1, 0.3, 0.5, 0.8)) for m in (0.0, 0.8))
+    assert plain > 0.06 and kept < plain / 1.3
 
 
 def growth(phase, share, memory, steps=300):
@@ -100,9 +100,10 @@ def growth(phase, share, memory, steps=300):
     theta = np.array([1.0, 0.0])
     anchor = turn @ theta
     for _ in range(steps):
-        for ahead in (0.0, 1.0):
-            v = 0.97 * (1 - share) * anchor + share * turn @ (theta + (ahead * v if ahead else 0.0))
-            anchor = limited(anchor, v, memory)
+        v = 0.97 * (1 - share) * anchor + share * turn @ theta
+        anchor = limited(anchor, v, memory)
+        v = 0.97 * (1 - share) * anchor + share * turn @ (theta + v)
+        anchor = limited(anchor, v, memory)
         theta = theta + 2 * v
     return np.log(np.linalg.norm(theta)) / (2 * steps)
 
