@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
+import scipy.linalg
 from mpi4py import MPI
 from numpy.typing import NDArray
 
@@ -196,7 +197,10 @@ class ClosedForm:
         if not np.all(np.isfinite(scaled)):  # of a stage far off: the step is tried again, smaller
             what = f"the Gram matrix of θ and f overflows: norms from {sizes.min():.1e} to {sizes.max():.1e}"
             raise NonFiniteError(what, "a smaller step or a smaller field")
-        values, vectors = np.linalg.eigh(scaled)
+        try:
+            values, vectors = np.linalg.eigh(scaled)
+        except np.linalg.LinAlgError:  # divide and conquer has failed on finite matrices of many null directions
+            values, vectors = scipy.linalg.eigh(scaled, driver="ev")
         rounding = len(values) * np.finfo(float).eps * values[-1]  # what is smaller says nothing: a null direction
         root = (vectors * np.sqrt(np.where(values > rounding, values, 0.0))) * sizes[:, None]
         mine = root if self.comm.rank == 0 else root[:, :0]
