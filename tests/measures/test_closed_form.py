@@ -203,3 +203,15 @@ def test_integrals_that_overflow_are_a_stage_that_failed():
     theta = ansatz.pack(**{**ansatz.unpack(theta), "amplitudes": [1e200, -1e200]})
     with np.errstate(over="ignore", invalid="ignore"), pytest.raises(NonFiniteError, match="overflows"):
         model.system(0.0, theta)
+
+
+def test_an_eigensolver_that_does_not_converge_is_replaced(monkeypatch):
+    ansatz, theta = mixture("full")
+    model = ClosedForm(ansatz, Operator.ornstein_uhlenbeck(np.eye(2), np.zeros(2), 0.5 * np.eye(2)))
+    gram = model.system(0.0, theta).tangent.local_gram(np.inf)
+
+    def fails(matrix):
+        raise np.linalg.LinAlgError("Eigenvalues did not converge")
+
+    monkeypatch.setattr(np.linalg, "eigh", fails)
+    assert model.system(0.0, theta).tangent.local_gram(np.inf) == pytest.approx(gram, rel=1e-12, abs=1e-12)
