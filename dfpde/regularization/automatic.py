@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import validation as check
-from ..errors import NonFiniteError
+from ..errors import NonFiniteError, ParameterError
 from ..leastsquares import Solver
 from ..model import StageSystem
 from .rule import Regularization, StageContext, Velocity, anchored
@@ -25,6 +25,10 @@ MEMORY = 0.8
 
 #: Default s of `AutoInertia`: ½ h κ (r/2ε)² ≤ r.
 SAFETY = 1 / 8
+
+
+#: What is carried from solve to solve, at the start: d, κ, ‖√W J D⁻¹‖, its largest column, the largest |τ|.
+UNKNOWN = (math.nan, math.nan, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class AutoInertia(Regularization):
     Raises
     ------
     ParameterError
-        Numbers outside their ranges.
+        Numbers outside their ranges; from `velocity`, a state that another rule has left.
     """
 
     tolerance: float = 1e-4
@@ -71,7 +75,10 @@ class AutoInertia(Regularization):
 
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
         """See `Regularization`; carry = (defect and κ of this solve, first ‖√W J D⁻¹‖ and c, largest |τ| so far)."""
-        defect, kappa, first_size, column, longest = context.carry or (math.nan, math.nan, 0.0, 0.0, 0.0)
+        if len(context.carry) not in (0, len(UNKNOWN)):
+            what = f"the state was left by another rule or version: it carries {len(context.carry)} numbers"
+            raise ParameterError(what, f"state.with_(rule_carry=()), which starts {type(self).__name__} anew")
+        defect, kappa, first_size, column, longest = context.carry or UNKNOWN
         f, tau = system.tangent.norm(system.rhs), abs(context.dt) / context.stages
         present, longest = stiffness_norm(system), max(longest, tau)
         first_size, column = first_size or present, column or largest_column(system)

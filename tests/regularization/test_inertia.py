@@ -152,6 +152,15 @@ def test_an_infinite_eps_is_a_stage_that_failed():
         df.AutoInertia().velocity(problem.system(0.0, np.ones(1)), np.ones(1), df.Dense(), context)
 
 
+def test_a_state_that_another_rule_has_left_is_refused_with_a_way_out():
+    ansatz = Written(1, lambda th: [th[0] ** 3], lambda th: [[3 * th[0] ** 2]])
+    problem = vector_problem(ansatz, lambda t, c: [1.0], 1)
+    left = df.State(0.0, np.ones(1)).with_(rule_carry=(1.0, 1.0, 0.1))
+    with pytest.raises(df.errors.ParameterError, match="carries 3 numbers"):
+        last(df.evolve(problem, left, until=0.1))
+    last(df.evolve(problem, left.with_(rule_carry=()), until=0.1))
+
+
 def test_norm_of_the_tangent_is_bounded_from_below():
     problem = vector_problem(
         Written(2, lambda th: th * [3.0, 0.2], lambda th: np.diag([3.0, 0.2])), lambda t, c: [1.0, 1.0], 2
