@@ -5,6 +5,7 @@ import pytest
 
 import dfpde as df
 from benchmarks import study_problems as study
+from benchmarks.auto_rule import growth
 from dfpde.regularization.automatic import curvature, limited, stiffness_norm
 from dfpde.regularization.rule import FIRST_SOLVES, StageContext
 from tests.small import Written, last, linear, redundant, vector_problem
@@ -89,23 +90,9 @@ def test_a_limited_anchor_keeps_what_stays_follows_what_falls_and_drops_what_tur
 
 @pytest.mark.parametrize("phase", [0.3, 0.6])
 def test_a_limited_anchor_slows_the_growth_of_a_mode_that_turns(phase):
-    """θ' = iωθ in every direction, midpoint rule of step 2τ: without memory e^(0.07 … 0.15) for each solve."""
+    """θ' = iωθ, midpoint rule of step 2τ: without memory e^(0.07 … 0.15) for each solve."""
     plain, kept = (max(growth(phase, g, m) for g in (0.01, 0.03, 0.1, 0.3, 0.5, 0.8)) for m in (0.0, 0.8))
     assert plain > 0.06 and kept < plain / 1.3
-
-
-def growth(phase, share, memory, steps=300):
-    """Log of the growth of |θ| for each solve where v = 0.97 (1 − g) a + g v_DF."""
-    turn = phase * np.array([[0.0, -1.0], [1.0, 0.0]])
-    theta = np.array([1.0, 0.0])
-    anchor = turn @ theta
-    for _ in range(steps):
-        v = 0.97 * (1 - share) * anchor + share * turn @ theta
-        anchor = limited(anchor, v, memory)
-        v = 0.97 * (1 - share) * anchor + share * turn @ (theta + v)
-        anchor = limited(anchor, v, memory)
-        theta = theta + 2 * v
-    return np.log(np.linalg.norm(theta)) / (2 * steps)
 
 
 def test_auto_passes_where_the_whole_tangent_vanishes():
