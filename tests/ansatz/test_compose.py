@@ -121,6 +121,32 @@ def test_a_component_is_asked_once_for_all_derivatives():
     assert network.passes == 1
 
 
+@pytest.mark.parametrize("dim", [1, 2])
+@pytest.mark.parametrize("name", [*ONE_DEEP, *TWO_DEEP])
+def test_the_linearization_is_the_tangent(name, dim):
+    """Its products, its columns at every second point, and the derivatives beside it."""
+    ansatz, x = (ONE_DEEP | TWO_DEEP)[name](dim), points(dim)
+    theta, v = 0.7 * rng.normal(size=ansatz.size), rng.normal(size=ansatz.size)
+    y = rng.normal(size=(*ansatz.shape, 9)) + (1j * rng.normal(size=9) if ansatz.dtype is complex else 0.0)
+    alphas = [(0,) * dim, (1,) + (0,) * (dim - 1), (0,) * (dim - 1) + (2,)]
+    found, linear = ansatz.linearize(theta, x, alphas)
+    close = {"rtol": 1e-12, "atol": 1e-12}
+    np.testing.assert_allclose(found, ansatz.derivatives(theta, x, alphas), **close)
+    np.testing.assert_allclose(linear.jvp(v), ansatz.jvp(theta, x, v), **close)
+    np.testing.assert_allclose(linear.vjp(y), ansatz.vjp(theta, x, y), **close)
+    np.testing.assert_allclose(linear.columns(slice(1, 8, 2)), ansatz.tangent(theta, x)[..., 1:8:2], **close)
+
+
+def test_a_transformed_network_is_sampled_as_the_network_is():
+    """exp(network) times what is known has the factored rows of the network, scaled."""
+    network, x = Network(2, (5, 4)), points(2)
+    root, theta = rng.uniform(0.5, 1.0, 9), 0.7 * rng.normal(size=network.size)
+    ansatz = Product(frozen(gauss(2), *gauss(2).slices()), Transform(network, exp))
+    sample = ansatz.linearize(theta, x)[1].sample(slice(1, 8, 2), root[1:8:2])
+    np.testing.assert_allclose(sample.array(), (root * ansatz.tangent(theta, x))[:, 1:8:2], atol=1e-13)
+    assert Sum(network, Network(2, (3,))).linearize(np.ones(network.size + 13), x)[1].sample(slice(9), root) is None
+
+
 def test_combinatorics():
     bell = [1, 1, 2, 5, 15, 52]
     for order, number in enumerate(bell):

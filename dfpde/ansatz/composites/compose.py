@@ -21,10 +21,12 @@ from typing import Any
 import numpy as np
 
 from ...errors import ShapeError
-from ..base import Alpha, Ansatz, Array, multi_index
+from ..base import PARTS, Alpha, Ansatz, Array, multi_index
 from ..layout import Index, Slices, common_dim, common_period, layout
+from ..linearization import Linearization
 from ..mixtures.exponential import check_alpha
 from ..multiindex import splits
+from .composed import Composed, Scaled
 
 Term = tuple[int, Alpha, Any]  # component, multi-index, factor (a number or an array broadcastable to (*shape, N))
 
@@ -47,6 +49,13 @@ class Local:
         if alpha not in self._known:
             self._known[alpha] = self.ansatz.derivative(self.theta, self.x, alpha)
         return self._known[alpha]
+
+    def linearize(self) -> Linearization:
+        """Its tangent as an operator, from the pass that gives its value."""
+        zero = multi_index(self.ansatz.dim)
+        values, linear = self.ansatz.linearize(self.theta, self.x, [zero])
+        self._known[zero] = values[0]
+        return linear
 
     def provide(self, alphas: Iterable[Alpha]) -> None:
         """Several derivatives in one pass, as a network's cost little more than the highest of them."""
@@ -167,6 +176,21 @@ class Composite(Ansatz):
                 own = own if part.ansatz.dtype is complex else own.real
                 out[self._index[number]] += part.ansatz.vjp(part.theta, part.x, own)
         return out
+
+    def linearize(self, theta: Array, x: Array, alphas: Sequence[Alpha] = ()) -> tuple[Array, Linearization]:
+        if not self._is_latest("linearize", (*PARTS, "jvp", "vjp")):
+            return super().linearize(theta, x, alphas)
+        parts, alphas, zero = self._parts(theta, x), [check_alpha(self, alpha) for alpha in alphas], (0,) * self.dim
+        linear = {n: part.linearize() for n, part in enumerate(parts) if part.ansatz.size}
+        for part in parts:
+            part.provide(self._used(alphas))
+        found = [self._derivative(parts, alpha) for alpha in alphas]
+        terms = [
+            Scaled(self._index[n], factor, linear[n], parts[n].ansatz) for n, _, factor in self._linear(parts, zero)
+            if n in linear
+        ]  # fmt: skip
+        shape = (*self.shape, parts[0].x.shape[1])
+        return np.array(found).reshape(len(alphas), *shape), Composed(self.size, shape, self.dtype, terms)
 
     @property
     def matrix_free(self) -> bool:

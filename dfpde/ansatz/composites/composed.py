@@ -1,0 +1,79 @@
+"""The tangent of a composition as an operator: J = Σ_i factor_i · J_i, the factors and the J_i evaluated once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..base import Ansatz, Array
+from ..layout import Index
+from ..linearization import Linearization
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """One term of the tangent.
+
+    Attributes
+    ----------
+    index : slice or array of int
+        The component's parameters in θ.
+    factor : float or array
+        Broadcastable to (*shape, N).
+    linear : Linearization
+        Of the component.
+    ansatz : Ansatz
+        The component.
+    """
+
+    index: Index
+    factor: Any
+    linear: Linearization
+    ansatz: Ansatz
+
+
+@dataclass(frozen=True, eq=False)
+class Composed:
+    """Products with the tangent of a composition, see `Linearization`; ``shape`` is that of the field, (*shape, N)."""
+
+    size: int
+    shape: tuple[int, ...]
+    dtype: type
+    terms: Sequence[Scaled]
+
+    def jvp(self, v: Array) -> Array:
+        """J v, shape (*shape, N)."""
+        out: Array = np.zeros(self.shape, self.dtype)
+        for term in self.terms:
+            out += term.factor * term.linear.jvp(v[term.index])
+        return out
+
+    def vjp(self, y: Array) -> Array:
+        """Jᵀ y for the real scalar product, shape (p,)."""
+        out = np.zeros(self.size)
+        for term in self.terms:
+            own = np.conj(term.factor) * y
+            own = own.sum(0) if len(self.shape) > 1 and not term.ansatz.shape else own
+            out[term.index] += term.linear.vjp(own if term.ansatz.dtype is complex else own.real)
+        return out
+
+    def columns(self, points: slice) -> Array:
+        """J at some of the points, shape (p, *shape, few)."""
+        few = len(range(*points.indices(self.shape[-1])))
+        out: Array = np.zeros((self.size, *self.shape[:-1], few), self.dtype)
+        for term in self.terms:
+            factor, columns = np.asarray(term.factor), term.linear.columns(points)
+            if len(self.shape) > 1 and not term.ansatz.shape:
+                columns = columns[:, None]
+            out[term.index] += (factor[..., points] if factor.shape[-1:] == self.shape[-1:] else factor) * columns
+        return out
+
+    def sample(self, points: slice, root: Array) -> Any:
+        """That of the component where there is one alone, with rows times the factor; None else."""
+        if len(self.terms) > 1 or len(self.shape) > 1 or self.terms[0].ansatz.size != self.size:
+            return None
+        factor = np.broadcast_to(self.terms[0].factor, self.shape)
+        return self.terms[0].linear.sample(points, root * factor[points])
