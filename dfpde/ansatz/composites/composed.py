@@ -1,4 +1,7 @@
-"""The tangent of a composition as an operator: J = Σ_i factor_i · J_i, the factors and the J_i evaluated once."""
+"""Tangents of compositions as operators: what they take from their components is evaluated once for all products.
+
+    J = Σ_i factor_i · J_i,     each in its own rows of a stack of fields,     without the columns of fixed parameters
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,15 @@ class Scaled:
         Of the component.
     ansatz : Ansatz
         The component.
+    rows : slice or int, optional
+        Its components of the field; all of them without.
     """
 
     index: Index
     factor: Any
     linear: Linearization
     ansatz: Ansatz
+    rows: Any = ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +54,15 @@ class Composed:
         """J v, shape (*shape, N)."""
         out: Array = np.zeros(self.shape, self.dtype)
         for term in self.terms:
-            out += term.factor * term.linear.jvp(v[term.index])
+            out[term.rows] += term.factor * term.linear.jvp(v[term.index])
         return out
 
     def vjp(self, y: Array) -> Array:
         """Jᵀ y for the real scalar product, shape (p,)."""
         out = np.zeros(self.size)
         for term in self.terms:
-            own = np.conj(term.factor) * y
-            own = own.sum(0) if len(self.shape) > 1 and not term.ansatz.shape else own
+            own = np.conj(term.factor) * y[term.rows]
+            own = own.sum(0) if own.ndim > 1 and not term.ansatz.shape else own
             out[term.index] += term.linear.vjp(own if term.ansatz.dtype is complex else own.real)
         return out
 
@@ -66,9 +72,10 @@ class Composed:
         out: Array = np.zeros((self.size, *self.shape[:-1], few), self.dtype)
         for term in self.terms:
             factor, columns = np.asarray(term.factor), term.linear.columns(points)
-            if len(self.shape) > 1 and not term.ansatz.shape:
+            if len(self.shape) > 1 and not term.ansatz.shape and term.rows is ...:
                 columns = columns[:, None]
-            out[term.index] += (factor[..., points] if factor.shape[-1:] == self.shape[-1:] else factor) * columns
+            factor = factor[..., points] if factor.shape[-1:] == self.shape[-1:] else factor
+            out[term.index, term.rows] += factor * columns
         return out
 
     def sample(self, points: slice, root: Array) -> Any:
@@ -77,3 +84,29 @@ class Composed:
             return None
         factor = np.broadcast_to(self.terms[0].factor, self.shape)
         return self.terms[0].linear.sample(points, root * factor[points])
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Some columns of a tangent, see `Linearization`: those at ``places`` of ``size`` parameters."""
+
+    linear: Linearization
+    places: Array
+    size: int
+
+    def jvp(self, v: Array) -> Array:
+        """J v, shape (*shape, N)."""
+        whole = np.zeros(self.size)
+        whole[self.places] = v
+        return self.linear.jvp(whole)
+
+    def vjp(self, y: Array) -> Array:
+        """Jᵀ y for the real scalar product, shape (p,)."""
+        return np.ascontiguousarray(self.linear.vjp(y)[self.places])
+
+    def columns(self, points: slice) -> Array:
+        """J at some of the points, shape (p, *shape, few)."""
+        return np.ascontiguousarray(self.linear.columns(points)[self.places])
+
+    def sample(self, points: slice, root: Array) -> None:
+        """Nothing better than `columns`."""

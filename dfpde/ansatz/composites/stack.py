@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.sparse import block_diag, csr_array
 
-from ..base import Alpha, Ansatz, Array
+from ..base import PARTS, Alpha, Ansatz, Array
 from ..layout import Index, common_dim, common_period, consecutive, layout, prefixes
+from ..linearization import Linearization
+from .composed import Composed, Scaled
 
 
 class Stack(Ansatz):
@@ -90,6 +92,17 @@ class Stack(Ansatz):
     def evaluate(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> tuple[Array, Array]:
         values, tangents = zip(*[part.evaluate(own, x, alphas) for part, own in self._own(theta)], strict=True)
         return self._stack(x, values, (len(alphas),)), self._scatter(x, tangents)
+
+    def linearize(self, theta: Array, x: Array, alphas: Sequence[Alpha] = ()) -> tuple[Array, Linearization]:
+        if not self._is_latest("linearize", (*PARTS, "evaluate", "jvp", "vjp")):
+            return super().linearize(theta, x, alphas)
+        x = self.check_points(x)
+        values, linear = zip(*[part.linearize(own, x, alphas) for part, own in self._own(theta)], strict=True)
+        rows = [rows if part.shape else rows.start for part, rows in zip(self.components, self._rows, strict=True)]
+        every = zip(self._index, linear, self.components, rows, strict=True)
+        terms = [Scaled(index, 1.0, operator, part, row) for index, operator, part, row in every if part.size]
+        shape = (*self.shape, x.shape[1])
+        return self._stack(x, values, (len(alphas),)), Composed(self.size, shape, self.dtype, terms)
 
     def period(self, axis: int) -> float | None:
         """The common one of the components."""

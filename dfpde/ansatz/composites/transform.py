@@ -10,10 +10,12 @@ import numpy as np
 
 from ... import validation as check
 from ...errors import ParameterError, ShapeError
-from ..base import Alpha, Ansatz, Array, multi_index
+from ..base import PARTS, Alpha, Ansatz, Array, multi_index
 from ..layout import consecutive
+from ..linearization import Linearization
 from ..multiindex import partitions, splits
 from .compose import Composite, Local, Term, add_up, below
+from .composed import Chosen
 
 
 class Masked(Composite):
@@ -219,6 +221,12 @@ class Frozen(Ansatz):
     def evaluate(self, theta: Array, x: Array, alphas: Sequence[Alpha]) -> tuple[Array, Array]:
         values, tangent = self.ansatz.evaluate(self.full(theta), x, alphas)
         return values, np.ascontiguousarray(tangent[self.places])
+
+    def linearize(self, theta: Array, x: Array, alphas: Sequence[Alpha] = ()) -> tuple[Array, Linearization]:
+        if not self._is_latest("linearize", (*PARTS, "evaluate", "jvp", "vjp")):
+            return super().linearize(theta, x, alphas)
+        found, linear = self.ansatz.linearize(self.full(theta), x, alphas)
+        return found, Chosen(linear, self.places, self.ansatz.size)
 
     def period(self, axis: int) -> float | None:
         return self.ansatz.period(axis)
