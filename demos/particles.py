@@ -9,8 +9,8 @@ mixture  Gaussians, set apart at the start by less than the tolerance (`dfpde.an
 network  exp(network) times the unit Gaussian, in standardized coordinates z = (x − m(t))/s(t): m and s are the mean
          and the deviations of a Gaussian of independent components that follows the moments of the equation. These
          are coordinates only, as far from the truth as `frame_mean_error` and `frame_covariance_error` say.
-         Its output is bounded by ±8: where no point is drawn, the exponential of an unbounded one finds mass that is
-         not there.  Points from the Gaussian fitted to the density, Fisher metric; moments by importance sampling.
+         Its output is bounded (`--bound`): where no point is drawn, the exponential of an unbounded one finds mass that
+         is not there.  Points from the Gaussian fitted to the density, Fisher metric; moments by importance sampling.
 
 Reference: paths by Heun's method, mean and covariance with their standard errors.
 """
@@ -30,13 +30,11 @@ from mpi4py import MPI
 from scipy.integrate import solve_ivp
 
 import dfpde as df
-from dfpde.ansatz import Frozen, Product, Transform
+from dfpde.ansatz import Frozen, Product, Transform, exp
 from dfpde.ansatz.mixtures import moments
 from dfpde.measures import Cloud, Components, Draws, FittedGaussian, Moving, fisher, in_turn, present_metric
 
 ALPHA, D, VARIANCE = -0.5, 0.01, 0.1
-#: c: the network changes the unit Gaussian by factors of e^−c to e^c; measured in docs/measures.md.
-BOUND = 8.0
 #: Paths that are advanced together: they stay in the cache.
 TOGETHER = 5000
 Moments = tuple[np.ndarray, np.ndarray]
@@ -165,14 +163,18 @@ def frame_errors(options: argparse.Namespace, times: np.ndarray, exact: list[Mom
     return np.mean(pairs, axis=0)
 
 
-def bounded(s: np.ndarray, k: int) -> np.ndarray:
-    """exp(c tanh(s/c)) and its derivatives up to the third, for `Transform`; c = BOUND."""
-    tau = np.tanh(s / BOUND)
-    g = 1 - tau**2
-    first = -2 * tau * g / BOUND
-    second = -2 / BOUND * (g * g / BOUND + tau * first)
-    factor = (1.0, g, g * g + first, g**3 + 3 * g * first + second)[k]
-    return np.exp(BOUND * tau) * factor
+def bounded(c: float) -> Callable[[np.ndarray, int], np.ndarray]:
+    """exp(c tanh(s/c)) and its derivatives up to the third, for `Transform`: a factor of e^−c to e^c; exp for c = ∞."""
+
+    def derivative(s: np.ndarray, k: int) -> np.ndarray:
+        tau = np.tanh(s / c)
+        g = 1 - tau**2
+        first = -2 * tau * g / c
+        second = -2 / c * (g * g / c + tau * first)
+        factor = (1.0, g, g * g + first, g**3 + 3 * g * first + second)[k]
+        return np.exp(c * tau) * factor
+
+    return exp if np.isinf(c) else derivative
 
 
 def network(options: argparse.Namespace, seed: int, comm: MPI.Comm) -> Start:
@@ -181,7 +183,7 @@ def network(options: argparse.Namespace, seed: int, comm: MPI.Comm) -> Start:
     gaussian, exponent = df.GaussianMixture.full(d, 1), df.Network(d, (options.width,) * 2)
     unit = gaussian.pack(amplitudes=(2 * np.pi) ** (-d / 2), centers=0.0, scales=gaussian.scales(np.eye(d)))
     fixed = Frozen(gaussian, unit, ("amplitudes", "centers", "scales"))
-    ansatz = Product(fixed, Transform(exponent, bounded))
+    ansatz = Product(fixed, Transform(exponent, bounded(options.bound)))
     z = Draws(options.points, seed, 0, MPI.COMM_SELF).normal(d)
     blocks = dict(exponent.unpack(exponent.guess(0.5 * z, seed)))  # neurons that bend within two deviations
     theta = exponent.pack(**blocks | {"weights2": 0.0})
@@ -237,6 +239,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--first", type=int, default=0, help="the first of these seeds")
     parser.add_argument("--points", type=int)
     parser.add_argument("--width", type=int)
+    parser.add_argument("--bound", type=float, default=8.0, help="of the exponent, network; inf for none")
     parser.add_argument("--samples", type=int, default=2**16, help="points for the moments of the network")
     parser.add_argument("--components", type=int, help="Gaussians, an even number, by default 2 d")
     parser.add_argument("--shape", choices=("full", "diagonal", "isotropic"), default="full")
