@@ -1,4 +1,4 @@
-"""Inertia whose ε is chosen before every solve: from the defect, the step size and the curvature of the ansatz."""
+"""Inertia whose ε is chosen before every solve: from defect, step and curvature of the ansatz, and from its cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import validation as check
 from ..errors import NonFiniteError, ParameterError
-from ..leastsquares import Solver
+from ..leastsquares import LeastSquares, Solver
 from ..model import StageSystem
 from .rule import Regularization, StageContext, Velocity, anchored
 
@@ -26,25 +26,35 @@ MEMORY = 0.8
 #: Default s of `AutoInertia`: ½ h κ (r/2ε)² ≤ r.
 SAFETY = 1 / 8
 
+#: Default share of d + η‖f‖ that ε may cost: the defect grows by half a percent; measured in docs/inertia.md.
+FREE = 0.1
 
-#: What is carried from solve to solve, at the start: d, κ, ‖√W J D⁻¹‖, its largest column, the largest |τ|.
-UNKNOWN = (math.nan, math.nan, 0.0, 0.0, 0.0)
+#: How much ε_b² may fall from one solve to the next, and grow over τ_max: a decade of ε takes four solves.
+CHANGE = 4.0
+
+#: What is carried from solve to solve, at the start: d, κ, ε_b², first ‖√W J D⁻¹‖, its largest column, the largest |τ|.
+UNKNOWN = (math.nan, math.nan, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
 @check.takes(
     tolerance=check.real(above=0, below=1), rho=check.real(0, 1), safety=check.real(above=0),
-    memory=check.real(0, below=1),
+    memory=check.real(0, below=1), free=check.real(0),
 )  # fmt: skip
 class AutoInertia(Regularization):
-    """Inertia with ε² = min(s h κ (d + η‖f‖), η c²), friction, and the anchor a ← minmod(v, γ' a + (1 − γ') v).
+    """Inertia, ε² = min(max(s h κ (d + η‖f‖), ε_b²), η c²), with friction and anchor a ← minmod(v, γ' a + (1 − γ') v).
 
-    Balances what a velocity in weakly informed directions does to a step, ½ h κ |w|² with |w| ≤ ‖r‖/2ε, against the
-    residual that is tolerated anyway: d, the defect of the solve before, and η‖f‖.  κ = ‖Φ''[v, v]‖/|Dv|² is
-    the curvature of the ansatz along the velocity before, by a central difference of the field.  Nor is ε² larger than
-    η c², c the largest column of √W J D⁻¹ at the start: a direction that does as much as one parameter does is biased
-    by η at most.  Friction is ρ^(τ/τ_max): where steps shrink (τ below the longest so far, τ_max), a velocity in a null
-    direction is not worn down.
+    The first term balances what a velocity in weakly informed directions does to a step, ½ h κ |w|² with |w| ≤ ‖r‖/2ε,
+    against the residual that is tolerated anyway: d, the defect of the solve before, and η‖f‖.  κ = ‖Φ''[v, v]‖/|Dv|²
+    is the curvature of the ansatz along the velocity before, by a central difference of the field.
+
+    ε_b is the largest ε that costs next to nothing, whatever the step: a bias of at most a tenth of d + η‖f‖.  One
+    solve more, for the residual and with the same factor, measures b = ‖J β(1 − β) w‖, w what the anchor lacks, and
+    ε_b² of the next solve is ε² (d + η‖f‖)/10 b; it falls by 4 at most, and grows by 4^(τ/τ_max) at most.
+
+    Nor is ε² larger than η c², c the largest column of √W J D⁻¹ at the start: a direction that does as much as one
+    parameter does is biased by η at most.  Friction is ρ^(τ/τ_max): where steps shrink (τ below the longest so far,
+    τ_max), a velocity in a null direction is not worn down.
 
     The anchor is, component by component, the smaller one of the velocity and its running mean, γ' = γ^(τ/τ_max), or
     zero where their signs differ: a velocity that stays is kept, one that falls is followed at once, and one that turns
@@ -60,6 +70,8 @@ class AutoInertia(Regularization):
         s > 0; 1/8 is the worst case of the balance.
     memory : float
         0 ≤ γ < 1, for solves τ_max apart; 0 makes the velocity before the anchor.
+    free : float
+        Share of d + η‖f‖ that the bias of ε_b may have; 0 leaves ε_b out, and its solve.
 
     Raises
     ------
@@ -71,14 +83,15 @@ class AutoInertia(Regularization):
     rho: float = RHO
     safety: float = SAFETY
     memory: float = MEMORY
+    free: float = FREE
     chooses_metric: ClassVar[bool] = True  # type: ignore[misc]  # of the class, while the protocol also allows instances
 
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
-        """See `Regularization`; carry = (defect and κ of this solve, first ‖√W J D⁻¹‖ and c, largest |τ| so far)."""
+        """See `Regularization`; carry = (d and κ of this solve, ε_b², first ‖√W J D⁻¹‖ and c, largest |τ| so far)."""
         if len(context.carry) not in (0, len(UNKNOWN)):
             what = f"the state was left by another rule or version: it carries {len(context.carry)} numbers"
             raise ParameterError(what, f"state.with_(rule_carry=()), which starts {type(self).__name__} anew")
-        defect, kappa, first_size, column, longest = context.carry or UNKNOWN
+        defect, kappa, costless, first_size, column, longest = context.carry or UNKNOWN
         f, tau = system.tangent.norm(system.rhs), abs(context.dt) / context.stages
         present, longest = stiffness_norm(system), max(longest, tau)
         first_size, column = first_size or present, column or largest_column(system)
@@ -91,11 +104,14 @@ class AutoInertia(Regularization):
         if not math.isfinite(eps2 + size):  # of a stage far off: the step is tried again, smaller
             what = f"the automatic ε is not finite: ‖J‖ = {present:.1e}, ‖f‖ = {f:.1e}, defect {defect:.1e}"
             raise NonFiniteError(what, "a smaller step, a larger tolerance, or a rule with a given ε")
-        eps2 = min(eps2, self.tolerance * column**2) if column > 0 else eps2
+        eps2 = min(max(eps2, costless), self.tolerance * column**2 or math.inf)
         found = anchored(system, anchor, max(FLOOR * size, math.sqrt(eps2)), rho, solver)
         kept = found.value if anchor is None else limited(anchor, found.value, self.memory ** (tau / longest))
+        if self.free > 0:
+            allowed = self.free * (found.defect + self.tolerance * f)
+            costless = found.eps**2 * change(allowed, further(system, found, solver), CHANGE ** (tau / longest))
         kappa = curvature(system, found.value, context.dt)
-        return replace(found, anchor=kept, carry=(found.defect, kappa, first_size, column, longest))
+        return replace(found, anchor=kept, carry=(found.defect, kappa, costless, first_size, column, longest))
 
 
 #: Smallest ε relative to the larger one of the first ‖J‖ of the run and the present one: where the normal equations of
@@ -120,6 +136,18 @@ def curvature(system: StageSystem, v: Array, dt: float) -> float:
         return 0.0
     kappa = system.bend(dt * v) / (dt * size) ** 2
     return kappa if math.isfinite(kappa) else 0.0
+
+
+def further(system: StageSystem, found: Velocity, solver: Solver) -> float:
+    """b = ‖J δ‖, δ = argmin ‖J δ − (f − J v)‖² + ε²‖D δ‖²: (1 − β) of the bias of v in the field; collective."""
+    rest = system.rhs - system.tangent.apply(found.value)
+    delta = solver.solve(LeastSquares(system.tangent, rest, found.eps, system.scale)).value
+    return system.tangent.norm(system.tangent.apply(delta))
+
+
+def change(allowed: float, bias: float, most: float) -> float:
+    """Factor of ε²: allowed/b, as b grows like ε² where ε is small, between 1/CHANGE and most."""
+    return most if bias == 0 else min(most, max(1 / CHANGE, allowed / bias))
 
 
 def largest_column(system: StageSystem) -> float:

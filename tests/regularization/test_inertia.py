@@ -6,7 +6,7 @@ import pytest
 import dfpde as df
 from benchmarks import study_problems as study
 from benchmarks.auto_rule import growth
-from dfpde.regularization.automatic import curvature, limited, stiffness_norm
+from dfpde.regularization.automatic import change, curvature, further, limited, stiffness_norm
 from dfpde.regularization.rule import FIRST_SOLVES, StageContext
 from tests.small import Written, last, linear, redundant, vector_problem
 
@@ -65,6 +65,54 @@ def test_curvature_is_the_second_derivative_along_the_anchor():
     assert curvature(problem.system(0.0, np.array([1.0, 2.0])), 0 * v, 0.1) == 0.0
 
 
+@pytest.mark.parametrize("solver", [df.Dense(), df.LSQR()], ids=["dense", "lsqr"])
+def test_what_one_more_solve_finds_is_the_bias_up_to_1_minus_beta(solver):
+    """J = diag(σ), f = c: ‖β (1 − β) c‖, β = ε²/(σ² + ε²)."""
+    sigma, c = np.array([1.0, 0.1, 1e-3]), np.array([1.0, -2.0, 3.0])
+    problem = vector_problem(Written(3, lambda th: sigma * th, lambda th: np.diag(sigma)), lambda t, u: c, 3)
+    system, beta = problem.system(0.0, np.zeros(3)), 0.03**2 / (sigma**2 + 0.03**2)
+    found = df.Inertia(0.03, 0.9).velocity(system, np.zeros(3), solver, StageContext(0, 0.1, 1))
+    assert found.defect == pytest.approx(np.linalg.norm(beta * c), rel=1e-9)
+    assert further(system, found, solver) == pytest.approx(np.linalg.norm(beta * (1 - beta) * c), rel=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-6, 1e9])
+@pytest.mark.parametrize("unreached", [0.0, 1.0])
+def test_without_curvature_eps_settles_where_its_bias_is_a_tenth_of_the_defect(unit, unreached):
+    """J = diag(1, 0.1), κ = 0: b = (d + η‖f‖)/10, or ε² = η c² where that costs less, in any unit of the field."""
+    rows = unit * np.array([[1.0, 0.0], [0.0, 0.1], [0.0, 0.0]])
+    problem = vector_problem(
+        Written(2, lambda th: rows @ th, lambda th: rows), lambda t, u: unit * np.array([1.0, 0.02, unreached]), 3
+    )
+    rule, carry, system = df.AutoInertia(1e-3, rho=0.0), (), problem.system(0.0, np.zeros(2))
+    for _ in range(60):
+        found = rule.velocity(system, np.zeros(2), df.Dense(), StageContext(0.0, 0.1, 4, carry=carry))
+        carry = found.carry
+    bias, allowed = further(system, found, df.Dense()), 0.1 * (found.defect + 1e-3 * found.rhs_norm)
+    if unreached:
+        assert found.eps == pytest.approx(np.sqrt(1e-3) * unit, rel=1e-12) and bias < allowed
+    else:
+        assert bias == pytest.approx(allowed, rel=1e-2) and found.eps < np.sqrt(1e-3) * unit
+    without = df.AutoInertia(1e-3, rho=0.0, free=0.0)
+    plain = without.velocity(system, np.zeros(2), df.Dense(), StageContext(0.0, 0.1, 4))
+    assert plain.eps < 1e-6 * unit and plain.carry[2] == 0.0  # its floor, and no further solve
+
+
+def test_what_is_free_grows_over_time_and_falls_with_solves():
+    """ε_b² grows by 4^(τ/τ_max), so a short step leaves it, and falls by 4 at most in a solve."""
+    informed = Written(1, lambda th: th, lambda th: np.eye(1))
+    rule, solver = df.AutoInertia(1e-2), df.Dense()
+    system = vector_problem(informed, lambda t, u: [1.0], 1).system(0.0, np.zeros(1))
+    for tau, most in ((0.1, 4.0), (0.001, 4.0**0.01)):
+        context = StageContext(0.0, tau, 1, carry=(0.0, 0.0, 1e-8, 1.0, 1.0, 0.1))
+        assert rule.velocity(system, np.ones(1), solver, context).carry[2] == pytest.approx(most * 1e-8, rel=1e-9)
+    context = StageContext(0.0, 0.001, 1, carry=(0.0, 0.0, 9e-3, 1.0, 1.0, 0.1))
+    steep = rule.velocity(system, -1e3 * np.ones(1), solver, context)  # far off: b is all of the defect
+    factor = change(0.1 * (steep.defect + 1e-2), further(system, steep, solver), 4.0)
+    assert steep.carry[2] == pytest.approx(factor * 9e-3, rel=1e-9) and factor < 1
+    assert change(1.0, 1e9, 4.0) == 0.25 and change(1.0, 0.0, 3.0) == 3.0 and change(1.0, 2.0, 3.0) == 0.5
+
+
 def test_friction_of_auto_acts_over_time():
     """In a null direction ρ^(τ/τ_max): ten solves a tenth as far apart wear a velocity down as much as one."""
     problem = vector_problem(redundant(), lambda t, c: [1.0], 1)
@@ -107,7 +155,7 @@ def test_one_narrow_stage_does_not_raise_eps_for_good():
     """Φ = θ³: a stage at θ = 1e6, where ‖J‖ is 1e12 times larger, has a larger ε; the next one at θ = 1 does not."""
     ansatz = Written(1, lambda th: [th[0] ** 3], lambda th: [[3 * th[0] ** 2]])
     problem = vector_problem(ansatz, lambda t, c: [1.0], 1)
-    rule, anchor, dt = df.AutoInertia(1e-14), np.array([1e-9]), 1e-6  # ε is its floor: h κ (d + η‖f‖) is negligible
+    rule, anchor, dt = df.AutoInertia(1e-14, free=0.0), np.array([1e-9]), 1e-6  # ε is its floor: h κ is negligible
 
     def solve(theta, carry):
         context = StageContext(0.0, dt, 6, carry=carry)
@@ -135,7 +183,7 @@ def test_an_infinite_eps_is_a_stage_that_failed():
     ansatz = Written(1, lambda th: [th[0] ** 3], lambda th: [[3 * th[0] ** 2]])
     problem = vector_problem(ansatz, lambda t, c: [1e200], 1)
     with np.errstate(over="ignore"), pytest.raises(df.errors.NonFiniteError, match="ε is not finite"):
-        context = StageContext(0.0, 0.1, 6, carry=(np.inf, 1.0, 1.0, 0.0, 0.1))
+        context = StageContext(0.0, 0.1, 6, carry=(np.inf, 1.0, 0.0, 1.0, 0.0, 0.1))
         df.AutoInertia().velocity(problem.system(0.0, np.ones(1)), np.ones(1), df.Dense(), context)
 
 
