@@ -26,7 +26,7 @@ MEMORY = 0.8
 #: Default s of `AutoInertia`: ½ h κ (r/2ε)² ≤ r.
 SAFETY = 1 / 8
 
-#: Default share of d + η‖f‖ that ε may cost: the defect grows by half a percent; measured in docs/inertia.md.
+#: Default share of the defect that ε may cost: it grows by half a percent; measured in docs/inertia.md.
 FREE = 0.1
 
 #: How much ε_b² may fall from one solve to the next, and grow over τ_max: a decade of ε takes four solves.
@@ -48,9 +48,9 @@ class AutoInertia(Regularization):
     against the residual that is tolerated anyway: d, the defect of the solve before, and η‖f‖.  κ = ‖Φ''[v, v]‖/|Dv|²
     is the curvature of the ansatz along the velocity before, by a central difference of the field.
 
-    ε_b is the largest ε that costs next to nothing, whatever the step: a bias of at most a tenth of d + η‖f‖.  One
+    ε_b is the largest ε that costs next to nothing, whatever the step: a bias of at most a tenth of the defect.  One
     solve more, for the residual and with the same factor, measures b = ‖J β(1 − β) w‖, w what the anchor lacks, and
-    ε_b² of the next solve is ε² (d + η‖f‖)/10 b; it falls by 4 at most, and grows by 4^(τ/τ_max) at most.
+    ε_b² of the next solve is ε² d/10 b; it falls by 4 at most, and grows by 4^(τ/τ_max) at most.
 
     Nor is ε² larger than η c², c the largest column of √W J D⁻¹ at the start: a direction that does as much as one
     parameter does is biased by η at most.  Friction is ρ^(τ/τ_max): where steps shrink (τ below the longest so far,
@@ -71,7 +71,7 @@ class AutoInertia(Regularization):
     memory : float
         0 ≤ γ < 1, for solves τ_max apart; 0 makes the velocity before the anchor.
     free : float
-        Share of d + η‖f‖ that the bias of ε_b may have; 0 leaves ε_b out, and its solve.
+        Share of the defect that the bias of ε_b may have; 0 leaves ε_b out, and its solve.
 
     Raises
     ------
@@ -108,8 +108,8 @@ class AutoInertia(Regularization):
         found = anchored(system, anchor, max(FLOOR * size, math.sqrt(eps2)), rho, solver)
         kept = found.value if anchor is None else limited(anchor, found.value, self.memory ** (tau / longest))
         if self.free > 0:
-            allowed = self.free * (found.defect + self.tolerance * f)
-            costless = found.eps**2 * change(allowed, further(system, found, solver), CHANGE ** (tau / longest))
+            bias, most = further(system, found, solver), CHANGE ** (tau / longest)
+            costless = found.eps**2 * change(self.free * found.defect, bias, most)
         kappa = curvature(system, found.value, context.dt)
         return replace(found, anchor=kept, carry=(found.defect, kappa, costless, first_size, column, longest))
 

@@ -77,9 +77,9 @@ def test_what_one_more_solve_finds_is_the_bias_up_to_1_minus_beta(solver):
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e-6, 1e9])
-@pytest.mark.parametrize("unreached", [0.0, 1.0])
+@pytest.mark.parametrize("unreached", [0.01, 1.0])
 def test_without_curvature_eps_settles_where_its_bias_is_a_tenth_of_the_defect(unit, unreached):
-    """J = diag(1, 0.1), κ = 0: b = (d + η‖f‖)/10, or ε² = η c² where that costs less, in any unit of the field."""
+    """J = diag(1, 0.1), κ = 0: b = d/10, or ε² = η c² where that costs less, in any unit of the field."""
     rows = unit * np.array([[1.0, 0.0], [0.0, 0.1], [0.0, 0.0]])
     problem = vector_problem(
         Written(2, lambda th: rows @ th, lambda th: rows), lambda t, u: unit * np.array([1.0, 0.02, unreached]), 3
@@ -88,8 +88,8 @@ def test_without_curvature_eps_settles_where_its_bias_is_a_tenth_of_the_defect(u
     for _ in range(60):
         found = rule.velocity(system, np.zeros(2), df.Dense(), StageContext(0.0, 0.1, 4, carry=carry))
         carry = found.carry
-    bias, allowed = further(system, found, df.Dense()), 0.1 * (found.defect + 1e-3 * found.rhs_norm)
-    if unreached:
+    bias, allowed = further(system, found, df.Dense()), 0.1 * found.defect
+    if unreached == 1.0:
         assert found.eps == pytest.approx(np.sqrt(1e-3) * unit, rel=1e-12) and bias < allowed
     else:
         assert bias == pytest.approx(allowed, rel=1e-2) and found.eps < np.sqrt(1e-3) * unit
@@ -108,7 +108,7 @@ def test_what_is_free_grows_over_time_and_falls_with_solves():
         assert rule.velocity(system, np.ones(1), solver, context).carry[2] == pytest.approx(most * 1e-8, rel=1e-9)
     context = StageContext(0.0, 0.001, 1, carry=(0.0, 0.0, 9e-3, 1.0, 1.0, 0.1))
     steep = rule.velocity(system, -1e3 * np.ones(1), solver, context)  # far off: b is all of the defect
-    factor = change(0.1 * (steep.defect + 1e-2), further(system, steep, solver), 4.0)
+    factor = change(0.1 * steep.defect, further(system, steep, solver), 4.0)
     assert steep.carry[2] == pytest.approx(factor * 9e-3, rel=1e-9) and factor < 1
     assert change(1.0, 1e9, 4.0) == 0.25 and change(1.0, 0.0, 3.0) == 3.0 and change(1.0, 2.0, 3.0) == 0.5
 
