@@ -100,9 +100,9 @@ def test_without_curvature_eps_settles_where_its_bias_is_a_tenth_of_the_defect(u
 
 def test_what_is_free_grows_over_time_and_falls_with_solves():
     """ε_b² grows by 4^(τ/τ_max), so a short step leaves it, and falls by 4 at most in a solve."""
-    informed = Written(1, lambda th: th, lambda th: np.eye(1))
+    informed = Written(1, lambda th: [th[0], 0.0], lambda th: [[1.0], [0.0]])
     rule, solver = df.AutoInertia(1e-2), df.Dense()
-    system = vector_problem(informed, lambda t, u: [1.0], 1).system(0.0, np.zeros(1))
+    system = vector_problem(informed, lambda t, u: [1.0, 0.5], 2).system(0.0, np.zeros(1))
     for tau, most in ((0.1, 4.0), (0.001, 4.0**0.01)):
         context = StageContext(0.0, tau, 1, carry=(0.0, 0.0, 1e-8, 1.0, 1.0, 0.1))
         assert rule.velocity(system, np.ones(1), solver, context).carry[2] == pytest.approx(most * 1e-8, rel=1e-9)
