@@ -1,4 +1,4 @@
-"""The three numbers of `AutoInertia`: errors at fixed steps against the safety s, the friction ρ and the memory γ.
+"""The four numbers of `AutoInertia`: errors at fixed steps against the safety s, ρ, the memory γ and what is free.
 
     python benchmarks/auto_rule.py
 
@@ -33,6 +33,7 @@ PROBLEMS = {
     "zero crossing": study.zero_crossing,
 }
 SAFETIES, FRICTIONS, MEMORIES = (1.0, 0.125, 0.03, 0.01), (0.9, 0.97, 0.99, 1.0), (0.0, 0.5, 0.8, 0.95)
+FREE = (0.0, 0.03, 0.1, 0.3)
 PHASES, SHARES, STEPS = (0.1, 0.2, 0.3), (0.01, 0.03, 0.1, 0.3, 0.5, 0.8, 0.95), 300
 
 
@@ -54,6 +55,7 @@ def main() -> None:
     """All tables."""
     found: dict[str, dict[str, list[float]]] = {}
     heads = [f"s = {s:g}" for s in SAFETIES] + [f"ρ = {r:g}" for r in FRICTIONS] + [f"γ = {m:g}" for m in MEMORIES]
+    heads += [f"free {share:g}" for share in FREE]
     print(f"{'':>14}" + "".join(f"{head:>9}" for head in heads))
     for name, make in PROBLEMS.items():
         case = make()
@@ -61,13 +63,15 @@ def main() -> None:
             "safety": [error(case, df.AutoInertia(safety=s)) for s in SAFETIES],
             "rho": [error(case, df.AutoInertia(rho=r)) for r in FRICTIONS],
             "memory": [error(case, df.AutoInertia(memory=m)) for m in MEMORIES],
+            "free": [error(case, df.AutoInertia(free=share)) for share in FREE],
         }
         print(f"{name:>14}" + "".join(text(e) for part in found[name].values() for e in part), flush=True)
     rates = {m: [max(growth(phase, g, m) for g in SHARES) for phase in PHASES] for m in MEMORIES}
     print(f"\n{'growth, ωτ =':>14}" + "".join(f"{phase:>9g}" for phase in PHASES))
     for memory, row in rates.items():
         print(f"{f'γ = {memory:g}':>14}" + "".join(f"{rate:9.3f}" for rate in row))
-    print(json.dumps({"safety": SAFETIES, "rho": FRICTIONS, "memory": MEMORIES, "errors": found, "growth": rates}))
+    choices = {"safety": SAFETIES, "rho": FRICTIONS, "memory": MEMORIES, "free": FREE}
+    print(json.dumps(choices | {"errors": found, "growth": rates}))
 
 
 if __name__ == "__main__":

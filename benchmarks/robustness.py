@@ -42,9 +42,9 @@ OUT = Path(__file__).resolve().parents[1] / "out" / "robustness"
 QUICK = ("advection", "fisher", "heat", "cubic", "crossing", "fisher-network")
 TINY, LOST = 1e-5, 0.5
 
-#: Stages by default, without inertia (ρ = 0), with the velocity before as anchor (γ = 0), in other metrics (D = 1,
-#: column norms), field steps.
-METHODS = ("stages", "rho0", "memory0", "plain", "columns", "field")
+#: Stages by default, without inertia (ρ = 0), with the velocity before as anchor (γ = 0), without ε_b (its share 0), in
+#: other metrics (D = 1, column norms), field steps.
+METHODS = ("stages", "rho0", "memory0", "free0", "plain", "columns", "field")
 
 #: The grid: ε in units of the largest column of J, ρ (0 is Tikhonov), floor of the metric (1 plain, 0 column norms).
 EPSILONS, RHOS, FLOORS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5), (0.0, 0.97, 1.0), (1.0, 0.03, 0.0)
@@ -110,6 +110,8 @@ def automatic(task: tuple[str, str, float, float]) -> dict[str, Any]:
         how = {"regularization": df.AutoInertia(rtol, rho=0.0)}
     elif method == "memory0":
         how = {"regularization": df.AutoInertia(rtol, memory=0.0)}
+    elif method == "free0":
+        how = {"regularization": df.AutoInertia(rtol, free=0.0)}
     elif method == "field":
         how = {"integrator": df.FieldStep(row.stepper, rtol)}
     elif method in ("plain", "columns"):
