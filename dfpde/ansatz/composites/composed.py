@@ -80,7 +80,7 @@ class Composed:
 
     def sample(self, points: slice, root: Array) -> Any:
         """That of the component where there is one alone, with rows times the factor; None else."""
-        if len(self.terms) > 1 or len(self.shape) > 1 or self.terms[0].ansatz.size != self.size:
+        if len(self.terms) != 1 or len(self.shape) > 1 or self.terms[0].ansatz.size != self.size:
             return None
         factor = np.broadcast_to(self.terms[0].factor, self.shape)
         return self.terms[0].linear.sample(points, root * factor[points])
