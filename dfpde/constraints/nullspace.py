@@ -154,16 +154,24 @@ class NullSpace(Preconditioner):
 
     def solve(self, y: Array) -> Array:
         """See `Preconditioner`; on rank 0."""
-        return self._project(self.inner.solve(y))
+        if self._constraint is None:
+            return self.inner.solve(y)
+        z, inverse = self._normals(self._constraint)
+        return self._project(self.inner.solve(y - (z @ y) @ inverse))  # from both sides: else yᵀP⁻¹y < 0 by rounding
+
+    def _normals(self, constraint: Array) -> tuple[Array, Array]:
+        """Zᵀ and (C Z)⁻¹ C, kept until P or C change."""
+        if self._z is None:
+            self._z = np.stack([self.inner.solve(row) for row in constraint])
+            self._inverse = np.linalg.solve(constraint @ self._z.T, constraint)
+        return self._z, self._inverse
 
     def _project(self, found: Array) -> Array:
         """(I − Z (C Z)⁻¹ C) x."""
         if self._constraint is None:
             return found
-        if self._z is None:  # Z and (C Z)⁻¹ C, kept until P or C change
-            self._z = np.stack([self.inner.solve(row) for row in self._constraint])
-            self._inverse = np.linalg.solve(self._constraint @ self._z.T, self._constraint)
-        constrained: Array = found - (self._inverse @ found) @ self._z
+        z, inverse = self._normals(self._constraint)
+        constrained: Array = found - (inverse @ found) @ z
         return constrained
 
     def start(self, system: LeastSquares) -> Array | None:
