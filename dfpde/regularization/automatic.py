@@ -48,9 +48,9 @@ class AutoInertia(Regularization):
     against the residual that is tolerated anyway: d, the defect of the solve before, and η‖f‖.  κ = ‖Φ''[v, v]‖/|Dv|²
     is the curvature of the ansatz along the velocity before, by a central difference of the field.
 
-    ε_b is the largest ε that costs next to nothing, whatever the step: a bias of at most a tenth of the defect.  One
-    solve more, for the residual and with the same factor, measures b = ‖J β(1 − β) w‖, w what the anchor lacks, and
-    ε_b² of the next solve is ε² d/10 b; it falls by 4 at most, and grows by 4^(τ/τ_max) at most.
+    ε_b is the largest ε that costs next to nothing, whatever the step: a bias of at most q d, q = 1/10.  One more
+    solve, for the residual and with the same factor, measures b = ‖J β(1 − β) w‖, w what the anchor lacks, and
+    ε_b² of the next solve is ε² q d/b; it falls by 4 at most, and grows by 4^(τ/τ_max) at most.
 
     Nor is ε² larger than η c², c the largest column of √W J D⁻¹ at the start: a direction that does as much as one
     parameter does is biased by η at most.  Friction is ρ^(τ/τ_max): where steps shrink (τ below the longest so far,
@@ -71,7 +71,7 @@ class AutoInertia(Regularization):
     memory : float
         0 ≤ γ < 1, for solves τ_max apart; 0 makes the velocity before the anchor.
     free : float
-        Share of the defect that the bias of ε_b may have; 0 leaves ε_b out, and its solve.
+        q ≥ 0, the share of the defect that the bias of ε_b may have; 0 leaves ε_b out, and its solve.
 
     Raises
     ------
