@@ -31,6 +31,8 @@ from scipy.integrate import solve_ivp
 import dfpde as df
 from dfpde.ansatz.mixtures import moments
 from dfpde.closed_form import ClosedForm, Operator
+from dfpde.constraints import Conserving
+from dfpde.diagnostics import ParameterFunctional
 from dfpde.measures import Components, Draws, Moving, fisher, in_turn, present_metric
 
 ALPHA, D, VARIANCE = 0.25, 0.01, 0.1
@@ -88,7 +90,8 @@ def sampled(trap: Trap, share: float | None, options: argparse.Namespace, seed: 
     q = np.exp(-0.5 * np.sum(z**2, axis=0)) / (2 * np.pi * VARIANCE) ** (d / 2)
     first = df.Quadrature.samples(mean[:, None] + np.sqrt(VARIANCE) * z, q, comm)
     moving = Moving(Components(options.widen, options.even), options.points, seed, fisher)
-    return *moving.start(df.Problem(ansatz, first, trap.rhs), df.State(0.0, theta)), in_turn(moving, present_metric)
+    problem, state = moving.start(df.Problem(ansatz, first, trap.rhs), df.State(0.0, theta))
+    return problem, state, in_turn(moving, present_metric)
 
 
 def closed(trap: Trap, comm: MPI.Comm) -> tuple[Any, ...]:
@@ -109,7 +112,12 @@ def run(trap: Trap, case: str, options: argparse.Namespace, seed: int, comm: MPI
     times = np.linspace(0, trap.until, options.outputs + 1)[1:]
     errors, isotropic = [], []
     whole = moments.mass(problem.ansatz, state.theta)
-    for now in df.evolve(problem, state, until=trap.until, times=times, adapt=adapt, controller=df.PI(rtol=rtol)):
+    choices = {"adapt": adapt, "controller": df.PI(rtol=rtol)}
+    if not options.free_mass and case != "full":
+        mass = ParameterFunctional.mass(problem.ansatz)
+        held = Conserving(problem, (mass,), df.AutoInertia(), state)
+        choices |= {"regularization": held, "integrator": held.integrator(df.DormandPrince)}
+    for now in df.evolve(problem, state, until=trap.until, times=times, **choices):
         mean, covariance = trap.exact(now.t)
         size = np.linalg.norm(covariance)
         errors.append([
@@ -140,6 +148,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--components", type=int, default=30)
     parser.add_argument("--widen", type=float, default=1.2)
     parser.add_argument("--even", type=float, default=0.5, help="share of the points that all components get alike")
+    parser.add_argument("--free-mass", action="store_true", help="leave the mass to the equation")
     parser.add_argument("--until", type=float, default=8.0)
     parser.add_argument("--outputs", type=int, default=32)
     parser.add_argument("--verbose", action="store_true")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from . import validation as check
+from .ansatz.mixtures import moments
+from .ansatz.mixtures.gaussian import GaussianMixture
 from .calculus import Field
 from .errors import NonFiniteError, ParameterError, ShapeError
 from .leastsquares import Rows
@@ -80,8 +83,59 @@ class Functional:
         return gradient
 
 
-def values(problem: Model, functionals: Sequence[Functional], field: Field) -> tuple[Array, Array]:
+@dataclass(frozen=True, eq=False)
+@check.takes(formula=check.function, slope=check.function, name=check.text)
+class ParameterFunctional:
+    """Q(θ), known from the parameters without an integral over points: its values do not depend on the points.
+
+    Parameters
+    ----------
+    formula : callable
+        Q(θ) -> float.
+    slope : callable
+        ∂Q/∂θ -> (p,).
+    name : str
+        For tables and messages.
+    """
+
+    formula: Callable[[Array], float]
+    slope: Callable[[Array], Array]
+    name: str = "Q"
+
+    __repr__ = represent
+
+    @staticmethod
+    @check.takes(mixture=check.instance(GaussianMixture, "a GaussianMixture"))
+    def mass(mixture: GaussianMixture) -> ParameterFunctional:
+        """∫ u dx over R^d of a Gaussian mixture."""
+        return ParameterFunctional(partial(moments.mass, mixture), partial(moments.mass_gradient, mixture), "mass")
+
+    def value(self, problem: Model, theta: Array) -> float:
+        """Q(θ), as of a `Functional`."""
+        return float(values(problem, (self,), problem.field(theta))[0][0])
+
+    def gradient(self, problem: Model, theta: Array) -> Array:
+        """∂Q/∂θ, shape (p,), as of a `Functional`."""
+        return self._slope_at(problem.field(theta).theta)
+
+    def _slope_at(self, theta: Array) -> Array:
+        slope = np.asarray(self.slope(theta))
+        if slope.shape != theta.shape or np.iscomplexobj(slope):
+            raise ShapeError(
+                f"slope of {self.name!r} has shape {slope.shape} and dtype {slope.dtype}",
+                f"one real number for each parameter: shape {theta.shape}",
+            )
+        return slope
+
+
+#: What has a value and a gradient in θ.
+Quantity = Functional | ParameterFunctional
+
+
+def values(problem: Model, functionals: Sequence[Quantity], field: Field) -> tuple[Array, Array]:
     """Q_i and ∫|q_i|, the size its rounding error is relative to: shapes (m,), (m,); one reduction.
+
+    Of a `ParameterFunctional` the size is |Q|.
 
     Raises
     ------
@@ -90,17 +144,15 @@ def values(problem: Model, functionals: Sequence[Functional], field: Field) -> t
     NonFiniteError
         An integral is not finite.
     """
+    local = np.zeros((2, len(functionals)))
     with collective_errors(problem.comm):
-        densities = np.empty((len(functionals), field.x.shape[1]))
-        for row, functional in zip(densities, functionals, strict=True):
-            density = np.asarray(functional.density(field.x, field))
-            if density.shape != row.shape or np.iscomplexobj(density):
-                raise ShapeError(
-                    f"density of {functional.name!r} has shape {density.shape} and dtype {density.dtype}",
-                    f"one real number for each point: shape {row.shape}",
-                )
-            row[:] = density
-        local = np.stack([densities, np.abs(densities)]) @ problem.weights
+        for column, functional in zip(local.T, functionals, strict=True):
+            if isinstance(functional, Functional):
+                density = _density(functional, field) * problem.weights
+                column[:] = density.sum(), np.abs(density).sum()
+            elif problem.comm.rank == 0:  # a sum over the ranks follows
+                column[:] = functional.formula(field.theta)
+                column[1] = abs(column[1])
     if problem.comm.size > 1:
         problem.comm.Allreduce(MPI.IN_PLACE, local)
     if not np.all(np.isfinite(local)):
@@ -111,7 +163,18 @@ def values(problem: Model, functionals: Sequence[Functional], field: Field) -> t
     return local[0], local[1]
 
 
-def gradients(problem: Model, functionals: Sequence[Functional], field: Field, rows: Rows) -> Array:
+def _density(functional: Functional, field: Field) -> Array:
+    """q at the points, (N,)."""
+    density = np.asarray(functional.density(field.x, field))
+    if density.shape != field.x.shape[1:] or np.iscomplexobj(density):
+        raise ShapeError(
+            f"density of {functional.name!r} has shape {density.shape} and dtype {density.dtype}",
+            f"one real number for each point: shape {field.x.shape[1:]}",
+        )
+    return density
+
+
+def gradients(problem: Model, functionals: Sequence[Quantity], field: Field, rows: Rows) -> Array:
     """∂Q_i/∂θ, shape (m, p), with the field's rows √W J at the same θ; one reduction."""
     with collective_errors(problem.comm):
         total = np.stack([_local_gradient(problem, functional, field, rows) for functional in functionals])
@@ -120,13 +183,14 @@ def gradients(problem: Model, functionals: Sequence[Functional], field: Field, r
     return total
 
 
-def stage_gradients(problem: Model, functionals: Sequence[Functional], system: StageSystem) -> Array:
+def stage_gradients(problem: Model, functionals: Sequence[Quantity], system: StageSystem) -> Array:
     """∂Q_i/∂θ, shape (m, p), from a stage's field and tangent, which are not evaluated again.
 
     Raises
     ------
     ParameterError
-        The system of an implicit scheme, whose tangent is not that of the field.
+        The system of an implicit scheme, whose tangent is not that of the field; an integral over points, at a stage
+        that has others than the problem.
     """
     if isinstance(system, ImplicitSystem):
         error = ParameterError("functionals along the stages of an implicit scheme", "an explicit integrator")
@@ -135,7 +199,15 @@ def stage_gradients(problem: Model, functionals: Sequence[Functional], system: S
     return gradients(problem, functionals, system.field, system.tangent.blocks[0])
 
 
-def _local_gradient(problem: Model, functional: Functional, field: Field, rows: Rows) -> Array:
+def _local_gradient(problem: Model, functional: Quantity, field: Field, rows: Rows) -> Array:
+    if isinstance(functional, ParameterFunctional):  # a sum over the ranks follows
+        slope = functional._slope_at(field.theta)
+        return slope if problem.comm.rank == 0 else np.zeros_like(slope)
+    if field.x is not problem.points and not np.array_equal(field.x, problem.points):
+        raise ParameterError(
+            f"{functional.name!r} is an integral over points, and the points have moved since its value was taken",
+            "a ParameterFunctional, whose value does not depend on points, or a run without adapt",
+        )
     g = functional.variation(field.x, field)
     zero = (0,) * problem.ansatz.dim
     terms: Mapping[Alpha, Array] = g if isinstance(g, Mapping) else {zero: g}

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from .. import validation as check
 from ..calculus import Field
-from ..errors import ParameterError, StepError
+from ..errors import ParameterError, SolverError
 from ..evolution.explicit import Integrator, Step, Wrapped
 from ..evolution.field_step import FieldStep
 from ..evolution.state import State
-from ..functional import Functional, stage_gradients, values
+from ..functional import Functional, ParameterFunctional, Quantity, stage_gradients, values
 from ..leastsquares import Solver, Tangent
 from ..model import Model, StageSystem
 from ..parallel.replicated import same_on_all_ranks
@@ -43,8 +43,9 @@ class Conserving:
     Parameters
     ----------
     problem : Problem
-    quantities : sequence of Functional
-        Q_i, at least one; their gradients must be linearly independent.
+    quantities : sequence of Functional or ParameterFunctional
+        Q_i, at least one; their gradients must be linearly independent.  With points that move (`adapt`) these must be
+        `ParameterFunctional`s.
     regularization : Regularization
         The rule the constraint is added to.
     start : State or (p,) array
@@ -82,14 +83,14 @@ class Conserving:
 
     @check.takes(
         problem=check.model,
-        quantities=check.each(check.instance(Functional, "a Functional"), "Functionals"),
+        quantities=check.each(check.instance((Functional, ParameterFunctional), "a Functional"), "Functionals"),
         regularization=check.rule,
         rtol=check.real(above=0, below=1),
     )
     def __init__(
         self,
         problem: Model,
-        quantities: Sequence[Functional],
+        quantities: Sequence[Quantity],
         regularization: Regularization,
         start: State | Array,
         rtol: float = 1e-13,
@@ -136,8 +137,8 @@ class Conserving:
 
         Raises
         ------
-        StepError
-            No convergence: the quantities changed too much in one step.
+        SolverError
+            No convergence: the quantities changed too much in one step.  A controller tries a smaller one.
         """
         if self._gradients is None or self._solver is None:
             return theta
@@ -161,7 +162,7 @@ class Conserving:
             theta = theta + move @ directions
             previous = move, missing
         worst = int(np.argmax(np.abs(missing) / np.where(size > 0, size, 1.0)))
-        error = StepError(
+        error = SolverError(
             f"projection onto {self.quantities[worst].name!r} = {self.targets[worst]:.6e} is still off by "
             f"{missing[worst]:.1e} after {CORRECTIONS} corrections",
             "a smaller step; or a larger rtol, if the last misfit is at rounding level",

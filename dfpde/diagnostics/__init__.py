@@ -2,7 +2,7 @@
 
 from ..constraints.conserved import Conserving
 from ..constraints.nullspace import NullSpace
-from ..functional import Functional
+from ..functional import Functional, ParameterFunctional
 from .error_bound import ErrorBound, FieldStepBound, growth_rate
 from .history import History
 from .ledger import EnergyLedger, Entry
@@ -20,6 +20,7 @@ __all__ = [
     "Functional",
     "History",
     "NullSpace",
+    "ParameterFunctional",
     "Sensitivity",
     "Spectrum",
     "check_epsilon",

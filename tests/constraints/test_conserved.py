@@ -5,7 +5,8 @@ import pytest
 from mpi4py import MPI
 
 import dfpde as df
-from dfpde.errors import DfpdeWarning, ParameterError
+from dfpde.errors import DfpdeWarning, ParameterError, SolverError
+from dfpde.measures import Components, Draws, Moving, fisher
 from dfpde.regularization.rule import StageContext
 
 PERIOD = 2 * np.pi
@@ -175,3 +176,70 @@ def test_dependent_quantities_are_refused():
         held.velocity(problem.system(0.0, start.theta), None, df.Dense(), StageContext(0.0, 0.1, 1))
     with pytest.raises(ParameterError, match="no quantities"):
         df.constraints.Conserving(problem, (), df.Tikhonov(1e-2), start)
+
+
+def trapped(comm, n=512):
+    """Six isotropic Gaussians in three dimensions that contract, at points that move."""
+    dim = 3
+    ansatz = df.GaussianMixture.isotropic(dim, 6)
+    theta = ansatz.pack(amplitudes=1.0, centers=np.linspace(-0.4, 0.4, 6)[:, None] * np.ones(dim), scales=1.2)
+    z = Draws(n, 0, 0, comm).normal(dim)
+    first = df.Quadrature.samples(z, np.exp(-0.5 * np.sum(z**2, axis=0)) / (2 * np.pi) ** (dim / 2), comm)
+    moving = Moving(Components(1.2), n, 0, fisher)
+    rhs = lambda t, x, u: dim * u.value + df.dot(x, df.grad(u)) + 0.1 * df.laplacian(u)  # noqa: E731
+    return *moving.start(df.Problem(ansatz, first, rhs), df.State(0.0, theta)), moving
+
+
+@pytest.mark.mpi
+def test_mass_in_closed_form_is_kept_at_points_that_move(comm):
+    problem, start, moving = trapped(comm)
+    mass = df.diagnostics.ParameterFunctional.mass(problem.ansatz)
+    held = df.constraints.Conserving(problem, (mass,), df.AutoInertia(), start)
+    drift = []
+    for how in ({}, {"regularization": held, "integrator": held.integrator(df.integrators.DormandPrince)}):
+        found = df.evolve(problem, start, until=0.5, adapt=moving, controller=df.PI(rtol=1e-4), **how)
+        masses = [mass.value(problem, state.theta) for state in found]
+        drift.append(np.abs(np.array(masses) / held.targets[0] - 1).max())
+    assert drift[0] > 1e-7  # sampling: there is something to keep
+    assert drift[1] < 1e-12
+
+
+def test_integrals_over_points_that_have_moved_are_refused():
+    problem, start, moving = trapped(MPI.COMM_SELF)
+    held = df.constraints.Conserving(problem, QUANTITIES[:1], df.AutoInertia(), start)
+    how = {"regularization": held, "integrator": held.integrator(df.integrators.DormandPrince)}
+    with pytest.raises(ParameterError, match="points have moved"):
+        list(df.evolve(problem, start, until=0.5, adapt=moving, **how))
+
+
+@pytest.mark.parametrize("shape", ["isotropic", "diagonal", "full"])
+def test_gradient_of_the_mass_in_closed_form_is_its_derivative(shape):
+    ansatz = getattr(df.GaussianMixture, shape)(3, 2)
+    theta = np.random.default_rng(0).uniform(0.5, 1.5, ansatz.size)
+    mass = df.diagnostics.ParameterFunctional.mass(ansatz)
+    problem = df.Problem(ansatz, df.Quadrature.gauss([(-1.0, 1.0)] * 3, 1, 2), lambda t, x, u: u.value)
+    gradient = mass.gradient(problem, theta)
+    for j, e in enumerate(1e-5 * np.eye(theta.size)):
+        difference = mass.value(problem, theta + e) - mass.value(problem, theta - e)
+        assert difference / 2e-5 == pytest.approx(gradient[j], rel=1e-8, abs=1e-9)
+
+
+def test_a_step_whose_projection_fails_is_tried_again_smaller():
+    ansatz = df.GaussianMixture.isotropic(1, 1)
+    problem = df.Problem(ansatz, df.Quadrature.gauss([(-5.0, 5.0)], 20, 3), lambda t, x, u: -u.derivative(1))
+    start = df.State(0.0, ansatz.pack(amplitudes=1.0, centers=[[0.0]], scales=1.0))
+    failing = [1.0, 0.5, 0.3]
+
+    class Strict(df.constraints.Conserving):
+        def project(self, problem, theta, prepare=False):
+            if failing:
+                failing.pop()
+                raise SolverError("no convergence", "a smaller step")
+            return super().project(problem, theta, prepare)
+
+    mass = df.diagnostics.ParameterFunctional.mass(ansatz)
+    held = Strict(problem, (mass,), df.Inertia(1e-6, 0.97), start)
+    how = {"regularization": held, "integrator": held.integrator(df.integrators.DormandPrince)}
+    *_, state = df.evolve(problem, start, until=0.1, controller=df.PI(rtol=1e-6), **how)
+    assert state.statistics.rejected >= 3
+    assert mass.value(problem, state.theta) == pytest.approx(held.targets[0], rel=1e-13)

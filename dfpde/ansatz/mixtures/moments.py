@@ -44,6 +44,17 @@ def mass(mixture: GaussianMixture, theta: Array) -> float:
 
 
 @_takes
+def mass_gradient(mixture: GaussianMixture, theta: Array) -> Array:
+    """∂/∂θ ∫ u dx, (p,)."""
+    part, each = mixture.unpack(theta), masses(mixture, theta)
+    diagonals = np.diagonal(mixture.factor.matrices(part["scales"]), axis1=1, axis2=2)
+    by_scale = np.diagonal(mixture.factor.matrices(np.eye(mixture.factor.size)), axis1=1, axis2=2)  # 0 or 1
+    scales = -each[:, None] * (1 / diagonals) @ by_scale.T
+    one = mixture.pack(amplitudes=1.0, centers=part["centers"], scales=part["scales"])
+    return mixture.pack(amplitudes=masses(mixture, one), centers=0.0, scales=scales.reshape(part["scales"].shape))
+
+
+@_takes
 def mean(mixture: GaussianMixture, theta: Array) -> Array:
     """∫ x u dx/∫ u dx, (dim,)."""
     shares = masses(mixture, theta)
