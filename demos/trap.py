@@ -89,7 +89,8 @@ def sampled(trap: Trap, share: float | None, options: argparse.Namespace, seed: 
     z = Draws(options.points, seed, 0, comm).normal(d)
     q = np.exp(-0.5 * np.sum(z**2, axis=0)) / (2 * np.pi * VARIANCE) ** (d / 2)
     first = df.Quadrature.samples(mean[:, None] + np.sqrt(VARIANCE) * z, q, comm)
-    moving = Moving(Components(options.widen, options.even), options.points, seed, fisher)
+    shape = Components(options.widen, options.even)
+    moving = Moving(shape, options.points, seed, fisher, candidates=options.candidates)
     problem, state = moving.start(df.Problem(ansatz, first, trap.rhs), df.State(0.0, theta))
     return problem, state, in_turn(moving, present_metric)
 
@@ -148,6 +149,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--components", type=int, default=30)
     parser.add_argument("--widen", type=float, default=1.2)
     parser.add_argument("--even", type=float, default=0.5, help="share of the points that all components get alike")
+    parser.add_argument("--candidates", type=int, default=1, help="points drawn for each that is chosen by leverage")
     parser.add_argument("--free-mass", action="store_true", help="leave the mass to the equation")
     parser.add_argument("--until", type=float, default=8.0)
     parser.add_argument("--outputs", type=int, default=32)

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from mpi4py import MPI
 from numpy.typing import NDArray
 
 from .. import validation as check
@@ -32,6 +31,7 @@ from ..parallel.collective import collective_errors
 from ..parallel.replicated import same_on_all_ranks
 from ..problem import Problem
 from ..representation import represent
+from .leveraged import chosen
 from .proposals import Cloud, Proposal
 from .quality import Sampling, sampling
 
@@ -73,6 +73,7 @@ def relative(u: Field, q: Array) -> Array:
     every=check.integer(1),
     source=check.function,
     per_direction=check.real(0),
+    candidates=check.integer(1),
 )
 class Moving:
     """Points that follow the solution, as the `adapt` of `evolve`: drawn anew after every accepted step.
@@ -103,6 +104,11 @@ class Moving:
     per_direction : float
         Points for each informed direction n_ε, where the run has looked (`Statistics.effective_dimension`) and that is
         more than n; rounded up to n times a power of two.  0 for n points throughout.
+    candidates : int
+        More than 1: so many times the points are drawn, and chosen from by their leverages (`dfpde.measures.leveraged`)
+        with the ε and D of the last step, so that no point decides a direction alone.  Costs a tangent and a Gram
+        matrix of the candidates for each draw.  Leverages are summed over ranks: on other numbers of them a point in a
+        great many may be another one.
 
     Raises
     ------
@@ -123,6 +129,7 @@ class Moving:
     every: int = 1
     source: Source = sobol
     per_direction: float = 0.0
+    candidates: int = 1
 
     __repr__ = represent
 
@@ -142,10 +149,13 @@ class Moving:
         if not isinstance(problem, Problem):
             raise ParameterError(f"a {type(problem).__name__} has nodes that do not move", "a Problem")
         same_on_all_ranks(problem.comm, moving=self, theta=state.theta, step=state.step)
-        known = (state.theta, *self._moments(problem, state))
+        eps, scale = state.statistics.eps, problem.scale if state.scale is None else state.scale
+        if scale is None or not math.isfinite(eps):
+            eps, scale = 0.0, np.ones_like(state.theta)
+        known = (state.theta, *self._moments(problem, state), scale)
         said = bool(state.measure_carry) and bool(state.measure_carry[0][2])
-        numbers = np.array([state.step, self._count(state), said], dtype=float)
-        moved = problem.with_quadrature(self._drawn(problem.ansatz, (numbers, *known), problem.comm))
+        numbers = np.array([state.step, self._count(state), said, eps], dtype=float)
+        moved = self._moved(problem, (numbers, *known))
         found = sampling(_lebesgue(moved.quadrature), moved.field(state).value)
         before = sampling(_lebesgue(problem.quadrature), problem.field(state).value)
         if problem.quadrature.density is None:
@@ -171,18 +181,32 @@ class Moving:
             The state is not one of a run with moving points, or of another ansatz.
         """
         check.require({"problem": check.model, "state": check.state}, {"problem": problem, "state": state})
-        if len(state.measure_carry) != 4 or state.measure_carry[1].size != problem.ansatz.size:
+        if len(state.measure_carry) != 5 or state.measure_carry[1].size != problem.ansatz.size:
             raise ParameterError("the state has no points of this measure", "Moving.start(problem, state)")
-        return problem.with_quadrature(self._drawn(problem.ansatz, state.measure_carry, problem.comm))
+        return self._moved(problem, state.measure_carry)
 
-    def _drawn(self, ansatz: Ansatz, carry: tuple[Array, ...], comm: MPI.Comm) -> Quadrature:
-        (step, n, _), theta, mean, covariance = carry
-        cloud, draws = Cloud(ansatz, theta, mean, covariance), Draws(int(n), self.seed, int(step), comm, self.source)
+    def _moved(self, problem: Problem, carry: tuple[Array, ...]) -> Problem:
+        """The problem at the points that such a state has."""
+        (step, n, _, eps), theta, mean, covariance, scale = carry
+        cloud, comm = Cloud(problem.ansatz, theta, mean, covariance), problem.comm
+        draws = Draws(int(n) * self.candidates, self.seed, int(step), comm, self.source)
         with collective_errors(comm):
-            x = self.proposal.points(cloud, draws.uniform(ansatz.dim + 1))
+            x = self.proposal.points(cloud, draws.uniform(problem.ansatz.dim + 1))
             q = self.proposal.density(cloud, x)
-            omega = None if self.weight is None else self.weight(Field(ansatz, theta, x), q)
-        return replace(Quadrature.samples(x, q, comm, weight=omega), rule=self, replicated=False)
+        drawn = self._sample(problem, theta, x, q)
+        if self.candidates > 1:
+            u = np.random.default_rng([self.seed, int(step), 1]).random()  # independent of the points
+            kept, ratio = chosen(drawn.tangent(theta), x.shape[1], int(n), u, eps, scale)
+            drawn = self._sample(problem, theta, x[:, kept], q[kept] * ratio, q[kept])
+        return drawn
+
+    def _sample(self, problem: Problem, theta: Array, x: Array, rate: Array, q: Array | None = None) -> Problem:
+        """The problem at points that come at this rate, which is q but for a choice among them."""
+        with collective_errors(problem.comm):
+            known = rate if q is None else q
+            omega = None if self.weight is None else self.weight(Field(problem.ansatz, theta, x), known)
+        points = Quadrature.samples(x, rate, problem.comm, weight=omega)
+        return problem.with_quadrature(replace(points, rule=self, replicated=False))
 
     def _count(self, state: State) -> int:
         """Points on all ranks, from n_ε where that is known and asked for."""
