@@ -158,6 +158,12 @@ MEASURE_ROWS = [
        {"problem": P, "state": STATE.with_(
            measure_carry=(np.array([0.0, 64.0, 0.0, 0.0]), THETA, np.zeros(1), np.eye(1), THETA))},
        problem=MODELS, state=(*STATES, STATE)),
+    of("Transported", measures.Transported, {"flow": lambda t, x, u: (x, x[0])}, flow=FUNCTION, weight=MAYBE,
+       substeps=COUNT),
+    of("Transported.start", measures.Transported(lambda t, x, u: (x, x[0])).start,
+       {"problem": P, "state": STATE, "points": np.array([[0.1, 0.5]]), "density": np.ones(2)}, problem=MODELS,
+       state=STATES, points=(None, 3.0, "x", THING, [1.0, 2.0], [[NAN, 0.0]], [[0.0, 1.0, 2.0]]),
+       density=(None, 3.0, "x", THING, [1.0], [1.0, -1.0], [NAN, 1.0], [[1.0, 1.0]])),
     of("split", ansatze.split, {"mixture": df.GaussianMixture.isotropic(1, 2), "share": 0.1,
        "theta": np.array([1.0, 1.0, 0.0, 0.0, 2.0, 2.0])}, mixture=ANSATZE, theta=without(VECTOR, []),
        share=(*POSITIVE, 1.0), seed=(*WHOLE, -1)),

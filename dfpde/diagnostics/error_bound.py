@@ -32,7 +32,7 @@ from .. import validation as check
 from ..errors import NonFiniteError, ParameterError, ResolutionError
 from ..evolution.linearize import linearized, pointwise
 from ..evolution.resolution import DECIDES, require_resolved
-from ..evolution.state import State
+from ..evolution.state import State, hermite
 from ..leastsquares import real_rows, root_weights
 from ..model import Model
 from ..parallel.collective import collective_errors, norm
@@ -150,16 +150,6 @@ class ErrorBound:
             error.collective = True
             raise error
         return squares
-
-
-def hermite(start: State, end: State, s: float, dt: float) -> Array:
-    """θ at t + s dt on the cubic through both states; quadratic where the first velocity is unknown."""
-    change = end.theta - start.theta
-    after = np.asarray(end.velocity) * dt if end.velocity is not None else change
-    before = np.asarray(start.velocity) * dt if start.velocity is not None else 2 * change - after
-    a, b = before + after - 2 * change, 3 * change - 2 * before - after
-    theta: Array = start.theta + s * (before + s * (b + s * a))
-    return theta
 
 
 @check.takes(model=check.model, state=check.state, rcond=check.real(above=0, below=1))

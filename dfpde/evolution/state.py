@@ -155,3 +155,13 @@ class State:
     def __repr__(self) -> str:
         size = float(np.linalg.norm(self.theta))
         return f"State(t={self.t:g}, step={self.step}, theta: {self.theta.size} numbers, |theta| = {size:.3g})"
+
+
+def hermite(start: State, end: State, s: float, dt: float) -> Array:
+    """θ at t + s dt on the cubic through both states; quadratic where the first velocity is unknown."""
+    change = end.theta - start.theta
+    after = np.asarray(end.velocity) * dt if end.velocity is not None else change
+    before = np.asarray(start.velocity) * dt if start.velocity is not None else 2 * change - after
+    a, b = before + after - 2 * change, 3 * change - 2 * before - after
+    theta: Array = start.theta + s * (before + s * (b + s * a))
+    return theta

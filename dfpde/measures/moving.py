@@ -156,8 +156,8 @@ class Moving:
         said = bool(state.measure_carry) and bool(state.measure_carry[0][2])
         numbers = np.array([state.step, self._count(state), said, eps], dtype=float)
         moved = self._moved(problem, (numbers, *known))
-        found = sampling(_lebesgue(moved.quadrature), moved.field(state).value)
-        before = sampling(_lebesgue(problem.quadrature), problem.field(state).value)
+        found = sampling(lebesgue(moved.quadrature), moved.field(state).value)
+        before = sampling(lebesgue(problem.quadrature), problem.field(state).value)
         if problem.quadrature.density is None:
             before = replace(before, error=0.0)  # its points are no random ones
         unseen = self._unseen(problem.ansatz, state, before, found)
@@ -215,7 +215,7 @@ class Moving:
 
     def _moments(self, problem: Problem, state: State) -> tuple[Array, Array]:
         """Mean (dim,) and covariance (dim, dim) of |u|, or |u|², at the present points; NaN where u vanishes."""
-        plain = _lebesgue(problem.quadrature)
+        plain = lebesgue(problem.quadrature)
         with collective_errors(problem.comm):
             u = np.abs(problem.field(state).value).reshape(math.prod(problem.ansatz.shape), plain.n).sum(axis=0)
             u = u**2 if np.dtype(problem.ansatz.dtype).kind == "c" else u
@@ -238,7 +238,7 @@ class Moving:
         return ""
 
 
-def _lebesgue(quadrature: Quadrature) -> Quadrature:
+def lebesgue(quadrature: Quadrature) -> Quadrature:
     """The same points with the weights of ∫ dx."""
     if quadrature.density is None:
         return quadrature
