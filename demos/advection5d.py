@@ -91,15 +91,25 @@ def misfit(z: np.ndarray, s: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def nearest(s: np.ndarray, n: int, options: argparse.Namespace, rng: np.random.Generator) -> np.ndarray:
-    """z of n components near the Gaussian of variances s, Π s_i = 1: BFGS, the best of several starts.
+    """z of n components near the Gaussian of variances s, Π s_i = 1: BFGS, the best of several starts, then trials.
 
     A start is a cluster about the Gaussian of variance 1, nearly the best single one: with amplitudes of either sign
-    its members span derivatives, the first terms of Hermite's series.
+    its members span derivatives, the first terms of Hermite's series.  A trial puts one to five components elsewhere,
+    near others, and is kept if its minimum is the smaller one (basin hopping).
     """
     size = np.repeat([0.15, 0.1], [DIM * n, n])
     how = {"args": (s,), "jac": True, "method": "BFGS", "options": {"maxiter": options.iterations}}
     ends = [scipy.optimize.minimize(misfit, size * rng.normal(size=size.size), **how) for _ in range(options.starts)]
-    return min(ends, key=lambda end: end.fun).x
+    best = min(ends, key=lambda end: end.fun)
+    for _ in range(options.trials):
+        c, log_v = best.x[: DIM * n].reshape(n, DIM).copy(), best.x[DIM * n :].copy()
+        some = rng.choice(n, rng.integers(1, min(6, n)), replace=False)
+        others = rng.choice(n, some.size)
+        c[some] = c[others] + 0.3 * rng.normal(size=(some.size, DIM))
+        log_v[some] = log_v[others] + 0.2 * rng.normal(size=some.size)
+        end = scipy.optimize.minimize(misfit, np.concatenate([c.ravel(), log_v]), **how)
+        best = min(best, end, key=lambda end: end.fun)
+    return best.x
 
 
 def fitted(ansatz: df.GaussianMixture, options: argparse.Namespace, seed: int) -> np.ndarray:
@@ -158,6 +168,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--components", type=int)
     parser.add_argument("--starts", type=int)
     parser.add_argument("--iterations", type=int)
+    parser.add_argument("--trials", type=int, default=0, help="of the fit, for each of the two Gaussians")
     parser.add_argument("--until", type=float)
     parser.set_defaults(rtol=1e-6)  # at 1e-4 the defect adds to the error of the fit
     options = parser.parse_known_args(argv)[0]

@@ -158,13 +158,16 @@ class Conserving:
             if relative <= self.rtol:
                 self._at_once = previous is None
                 return theta
-            move = np.linalg.solve(jacobian, missing)
+            try:
+                move = np.linalg.solve(jacobian, missing)
+            except np.linalg.LinAlgError:  # the quantities no longer change along the directions
+                break
             theta = theta + move @ directions
             previous = move, missing
         worst = int(np.argmax(np.abs(missing) / np.where(size > 0, size, 1.0)))
         error = SolverError(
             f"projection onto {self.quantities[worst].name!r} = {self.targets[worst]:.6e} is still off by "
-            f"{missing[worst]:.1e} after {CORRECTIONS} corrections",
+            f"{missing[worst]:.1e} after at most {CORRECTIONS} corrections",
             "a smaller step; or a larger rtol, if the last misfit is at rounding level",
         )
         error.collective = True

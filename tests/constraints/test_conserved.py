@@ -5,7 +5,7 @@ import pytest
 from mpi4py import MPI
 
 import dfpde as df
-from dfpde.errors import DfpdeWarning, ParameterError, SolverError
+from dfpde.errors import DfpdeWarning, ParameterError, SolverError, StepError
 from dfpde.measures import Components, Draws, Moving, fisher
 from dfpde.regularization.rule import StageContext
 
@@ -243,3 +243,14 @@ def test_a_step_whose_projection_fails_is_tried_again_smaller():
     *_, state = df.evolve(problem, start, until=0.1, controller=df.PI(rtol=1e-6), **how)
     assert state.statistics.rejected >= 3
     assert mass.value(problem, state.theta) == pytest.approx(held.targets[0], rel=1e-13)
+
+
+def test_a_projection_without_a_direction_is_a_failed_step_and_no_crash():
+    """Q = 0 θ₀ + 1 after the start: its gradient is that of the last solve, its value never changes."""
+    problem, start, _ = trapped(MPI.COMM_SELF)
+    values = iter((1.0, *[2.0] * 1000))
+    stuck = df.diagnostics.ParameterFunctional(lambda theta: next(values), lambda theta: np.eye(theta.size)[0], "stuck")
+    held = df.constraints.Conserving(problem, (stuck,), df.Inertia(1e-4, 0.97), start)
+    how = {"regularization": held, "integrator": held.integrator(df.RK4), "controller": df.Fixed(0.1)}
+    with pytest.raises(StepError, match=r"stuck.*still off by -1"):
+        list(df.evolve(problem, start, until=0.5, **how))
