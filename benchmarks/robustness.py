@@ -4,6 +4,8 @@
     python benchmarks/robustness.py --grid [ROW ...]     the best of ε × ρ × metric × step control, to compare with
     python benchmarks/robustness.py --table              what is known, as a table and a figure
 
+Rows whose grid was not run here are compared with `robustness_grid.json`, the best errors of an earlier run of it.
+
 Every run starts from a fitted state and gets rtol, nothing else: `evolve(controller=PI(rtol))`, and for field steps
 `integrator=FieldStep(stepper, rtol)`.  Errors are relative, in L² over ten output times and the domain.  Starts and
 results are kept in out/robustness; what is there is computed again with --again only.
@@ -42,9 +44,9 @@ OUT = Path(__file__).resolve().parents[1] / "out" / "robustness"
 QUICK = ("advection", "fisher", "heat", "cubic", "crossing", "fisher-network")
 TINY, LOST = 1e-5, 0.5
 
-#: Stages by default, without inertia (ρ = 0), with the velocity before as anchor (γ = 0), without ε_b (its share 0), in
-#: other metrics (D = 1, column norms), field steps.
-METHODS = ("stages", "rho0", "memory0", "free0", "plain", "columns", "field")
+#: Stages by default, without inertia (ρ = 0), with the velocity before as anchor (γ = 0), without ε_b (its share 0),
+#: with a tenth of the tolerance for steps or for η alone, in other metrics (D = 1, column norms), field steps.
+METHODS = ("stages", "rho0", "memory0", "free0", "steps", "eta", "plain", "columns", "field")
 
 #: The grid: ε in units of the largest column of J, ρ (0 is Tikhonov), floor of the metric (1 plain, 0 column norms).
 EPSILONS, RHOS, FLOORS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5), (0.0, 0.97, 1.0), (1.0, 0.03, 0.0)
@@ -112,11 +114,15 @@ def automatic(task: tuple[str, str, float, float]) -> dict[str, Any]:
         how = {"regularization": df.AutoInertia(rtol, memory=0.0)}
     elif method == "free0":
         how = {"regularization": df.AutoInertia(rtol, free=0.0)}
+    elif method == "steps":
+        how = {"regularization": df.AutoInertia(rtol), "controller": df.PI(rtol=0.1 * rtol)}
+    elif method == "eta":
+        how = {"regularization": df.AutoInertia(0.1 * rtol)}
     elif method == "field":
         how = {"integrator": df.FieldStep(row.stepper, rtol)}
     elif method in ("plain", "columns"):
         row = replace(row, problem=replace(row.problem, scale=metric(row, state, 1.0 if method == "plain" else 0.0)))
-    found = march(row, state, limit, controller=df.PI(rtol=rtol), **how)
+    found = march(row, state, limit, **{"controller": df.PI(rtol=rtol), **how})
     return {"row": name, "method": method, "rtol": rtol, "p": row.problem.ansatz.size, **found}
 
 
@@ -159,8 +165,14 @@ def tasks(names: Sequence[str], methods: Sequence[str], rtols: Sequence[float], 
 
 # -- what is known -------------------------------------------------------------------------------------------
 def known(kind: str) -> dict[str, Any]:
-    """Results on the disk, by their keys."""
+    """Results on the disk, by key."""
     return {file.stem: json.loads(file.read_text()) for file in sorted((OUT / kind).glob("*.json"))}
+
+
+def known_grid() -> dict[str, Any]:
+    """The best of the grid for each row: what was run here, and the errors of an earlier run for the others."""
+    earlier = json.loads(Path(__file__).with_suffix("").with_name("robustness_grid.json").read_text())
+    return {row: {"error": error} for row, error in earlier.items()} | known("grid")
 
 
 def keep(kind: str, key: str, result: dict[str, Any]) -> None:
@@ -193,7 +205,7 @@ def summary(results: Sequence[dict[str, Any]], grid: dict[str, Any]) -> dict[str
     allowed = [r for r in results if _grid(grid, r["row"]) <= 100 * r["rtol"]]
     share = lambda flags: round(float(np.mean(flags)), 3) if len(flags) else None  # noqa: E731
     return {
-        "runs": len(results), "failures": sum(r["failed"] for r in results),
+        "runs": len(results), "seconds": round(sum(r["seconds"] for r in results)), "failures": sum(r["failed"] for r in results),
         "tiny_steps": sum(r["tiny"] for r in results), "slow": sum(r["slow"] for r in results),
         "within_5": share([f <= 5 for f in factors]), "worst_factor": max(factors, default=None),
         "error_over_rtol_median": float(np.median(over)) if over else None,
@@ -280,10 +292,10 @@ def main() -> None:
             new.append(found)
     results = known("results")
     if options.table:
-        table(results, known("grid"))
+        table(results, known_grid())
         picture(results)
     results = {key: result for key, result in results.items() if result["method"] in ("stages", "field")}  # defaults
-    print(json.dumps(summary(new if options.quick else list(results.values()), known("grid"))))
+    print(json.dumps(summary(new if options.quick else list(results.values()), known_grid())))
 
 
 if __name__ == "__main__":

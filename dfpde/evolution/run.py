@@ -118,8 +118,8 @@ def evolve(
     Warns
     -----
     DfpdeWarning
-        Once each: the ansatz does not follow a tenth of u_t; fixed steps beyond the bound of stability; points that do
-        not fit the period of the ansatz.
+        Once each: what the ansatz does not follow of u_t comes to a hundredth of ‖u‖; fixed steps beyond the bound of
+        stability; points that do not fit the period of the ansatz.
 
     Notes
     -----

@@ -105,6 +105,13 @@ def test_a_defect_that_matters_is_said_once():
         list(df.evolve(steady, df.State(0.0, np.ones(1)), until=1.0, controller=df.Fixed(0.1), regularization=RULE))
 
 
+def test_a_small_share_that_is_lost_for_long_is_said():
+    """A twentieth of u_t, 0.05 t/(1 + t) of ‖u‖: a hundredth at t = 0.25."""
+    run = vector_problem(linear(1), lambda t, c: [1.0, 0.05], 2)
+    with pytest.warns(DfpdeWarning, match=r"at t = 0\.26 .*does not follow 5 % of u_t"):
+        list(df.evolve(run, df.State(0.0, np.ones(1)), until=1.0, controller=df.Fixed(0.02), regularization=RULE))
+
+
 def test_what_is_lost_for_a_moment_is_no_word():
     """u_t has a component outside of the ansatz for a step."""
     run = vector_problem(linear(1), lambda t, c: [1.0, 2.0 * (0.5 < t < 0.504)], 2)
