@@ -12,7 +12,7 @@ results are kept in out/robustness; what is there is computed again with --again
 
 A run *fails* when it does not reach the end or ends more than half of ‖u‖ away; its steps are *tiny* when it was then
 stepping by less than 1e-5 of the whole time; it is *slow* when it was stopped by `--limit` CPU seconds otherwise.
-The last line is a JSON object: runs, failures, tiny_steps, slow, within_5 (share of rows whose error at the smallest
+The last line is a JSON object: runs, their CPU seconds, failures, tiny_steps, slow, within_5 (share of rows whose error at the smallest
 rtol is at most 5 times the best of the grid), worst_factor (the largest such quotient), error_over_rtol_median and
 _worst, within_100 (share of runs with error <= 100 rtol among rows whose best error in the grid allows it), monotone
 (share of pairs of neighbouring rtol where the error does not grow by more than 1.5).
@@ -205,8 +205,9 @@ def summary(results: Sequence[dict[str, Any]], grid: dict[str, Any]) -> dict[str
     allowed = [r for r in results if _grid(grid, r["row"]) <= 100 * r["rtol"]]
     share = lambda flags: round(float(np.mean(flags)), 3) if len(flags) else None  # noqa: E731
     return {
-        "runs": len(results), "seconds": round(sum(r["seconds"] for r in results)), "failures": sum(r["failed"] for r in results),
-        "tiny_steps": sum(r["tiny"] for r in results), "slow": sum(r["slow"] for r in results),
+        "runs": len(results), "seconds": round(sum(r["seconds"] for r in results)),
+        "failures": sum(r["failed"] for r in results), "tiny_steps": sum(r["tiny"] for r in results),
+        "slow": sum(r["slow"] for r in results),
         "within_5": share([f <= 5 for f in factors]), "worst_factor": max(factors, default=None),
         "error_over_rtol_median": float(np.median(over)) if over else None,
         "error_over_rtol_worst": max(over, default=None),
