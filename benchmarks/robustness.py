@@ -13,9 +13,9 @@ results are kept in out/robustness; what is there is computed again with --again
 A run *fails* when it does not reach the end or ends more than half of ‖u‖ away; its steps are *tiny* when it was then
 stepping by less than 1e-5 of the whole time; it is *slow* when it was stopped by `--limit` CPU seconds otherwise.
 The last line is a JSON object: runs, their CPU seconds, failures, tiny_steps, slow, within_5 (share of rows whose
-error at the smallest rtol is at most 5 times the best of the grid), worst_factor (the largest such quotient), error_over_rtol_median and
-_worst, within_100 (share of runs with error <= 100 rtol among rows whose best error in the grid allows it), monotone
-(share of pairs of neighbouring rtol where the error does not grow by more than 1.5).
+error at the smallest rtol is at most 5 times the best of the grid), worst_factor (the largest such quotient),
+error_over_rtol_median and _worst, within_100 (share of runs with error <= 100 rtol among rows whose best error in the
+grid allows it), monotone (share of pairs of neighbouring rtol where the error does not grow by more than 1.5).
 """
 
 from __future__ import annotations
