@@ -9,6 +9,7 @@ identical  30 isotropic Gaussians, all the same at the start: the tangent has co
 split      the same, set apart by less than the tolerance (`dfpde.ansatz.split`)
 full       2 full Gaussians, identical at the start, all integrals in closed form
 
+The mass of `identical` is kept by a constraint, that of the others is left to the equation; `--mass` changes it.
 Amplitudes grow by four orders of magnitude, so the metric of the parameters is taken at every step; half of the points
 go to all components alike, as those of little mass get none otherwise, and leave.
 """
@@ -114,7 +115,7 @@ def run(trap: Trap, case: str, options: argparse.Namespace, seed: int, comm: MPI
     errors, isotropic = [], []
     whole = moments.mass(problem.ansatz, state.theta)
     choices = {"adapt": adapt, "controller": df.PI(rtol=rtol)}
-    if not options.free_mass and case != "full":
+    if options.mass == "kept" or (options.mass is None and case == "identical"):
         mass = ParameterFunctional.mass(problem.ansatz)
         held = Conserving(problem, (mass,), df.AutoInertia(), state)
         choices |= {"regularization": held, "integrator": held.integrator(df.DormandPrince)}
@@ -150,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--widen", type=float, default=1.2)
     parser.add_argument("--even", type=float, default=0.5, help="share of the points that all components get alike")
     parser.add_argument("--candidates", type=int, default=1, help="points drawn for each that is chosen by leverage")
-    parser.add_argument("--free-mass", action="store_true", help="leave the mass to the equation")
+    parser.add_argument("--mass", choices=("kept", "free"), help="by a constraint, or left to the equation")
     parser.add_argument("--until", type=float, default=8.0)
     parser.add_argument("--outputs", type=int, default=32)
     parser.add_argument("--verbose", action="store_true")
