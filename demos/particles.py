@@ -192,7 +192,7 @@ def network(options: argparse.Namespace, seed: int, comm: MPI.Comm) -> Start:
     problem, state = moving.start(df.Problem(ansatz, first, frame.rhs), df.State(0.0, theta))
 
     def known(now: df.State) -> tuple[np.ndarray, np.ndarray, float]:
-        _, _, *fitted = now.measure_carry
+        _, _, *fitted, _ = now.measure_carry
         rule, cloud = FittedGaussian(1.2), Cloud(ansatz, now.theta, *fitted)
         x = rule.points(cloud, Draws(options.samples, seed, now.step, MPI.COMM_SELF).uniform(d + 1))
         w = ansatz.value(now.theta, x) / rule.density(cloud, x)

@@ -103,7 +103,8 @@ class State:
     guard_carry : tuple of float
         When the resolution was looked at last, what was seen, and when it is looked at next; () before the first look.
     measure_carry : tuple of arrays
-        What the points of a moving measure were drawn from (`dfpde.measures.Moving`); empty where none moves.
+        What the points of a moving measure were drawn from, or they themselves (`dfpde.measures`); empty where none
+        moves.
     statistics : Statistics
     """
 
