@@ -164,6 +164,9 @@ class Conserving:
                 break
             theta = theta + move @ directions
             previous = move, missing
+        raise self._unreached(missing, size)
+
+    def _unreached(self, missing: Array, size: Array) -> SolverError:
         worst = int(np.argmax(np.abs(missing) / np.where(size > 0, size, 1.0)))
         error = SolverError(
             f"projection onto {self.quantities[worst].name!r} = {self.targets[worst]:.6e} is still off by "
@@ -171,7 +174,7 @@ class Conserving:
             "a smaller step; or a larger rtol, if the last misfit is at rounding level",
         )
         error.collective = True
-        raise error
+        return error
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .. import validation as check
 from ..errors import CheckpointError, MissingDependency, ParameterError, ShapeError
 from ..evolution.state import State
-from ..functional import Functional
+from ..functional import Functional, ParameterFunctional
 from ..model import Model
 from ..parallel.collective import collective_errors
 from ..parallel.communicator import communicator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = NDArray[Any]
-Quantity = Functional | Callable[[Model, State], float]
+Quantity = Functional | ParameterFunctional | Callable[[Model, State], float]
 
 #: Columns that every history has, before those of the user.
 COLUMNS = (
@@ -48,7 +48,7 @@ class History:
         File of comma-separated values: a header, then a line for each row as soon as it is recorded, floats with all
         their digits (pandas: ``read_csv(path, float_precision="round_trip")``).  It must not exist; see `resume`.
     quantities : mapping of str to Functional or callable, optional
-        Further columns: a `Functional`, or (problem, state) -> float.
+        Further columns: a `Functional`, a `ParameterFunctional`, or (problem, state) -> float.
     problem : Problem or fem.SemiDiscrete, optional
         What the quantities are taken of; `record` may be given another one.
     comm : MPI.Comm, optional
@@ -231,7 +231,7 @@ class History:
 
 
 def _value(name: str, quantity: Quantity, problem: Model, state: State) -> float:
-    if isinstance(quantity, Functional):
+    if isinstance(quantity, Functional | ParameterFunctional):
         return quantity.value(problem, np.asarray(state.theta))
     value = np.asarray(quantity(problem, state))
     if value.size != 1 or value.dtype.kind not in "fiub":

@@ -212,6 +212,14 @@ def test_integrals_over_points_that_have_moved_are_refused():
         list(df.evolve(problem, start, until=0.5, adapt=moving, **how))
 
 
+def test_history_takes_quantities_in_closed_form():
+    problem, start, _ = trapped(MPI.COMM_SELF)
+    mass = df.diagnostics.ParameterFunctional.mass(problem.ansatz)
+    history = df.History(quantities={"mass": mass}, problem=problem)
+    history.record(start)
+    assert history.to_dict()["mass"][0] == mass.formula(start.theta)
+
+
 @pytest.mark.parametrize("shape", ["isotropic", "diagonal", "full"])
 def test_gradient_of_the_mass_in_closed_form_is_its_derivative(shape):
     ansatz = getattr(df.GaussianMixture, shape)(3, 2)
