@@ -165,7 +165,7 @@ def tasks(names: Sequence[str], methods: Sequence[str], rtols: Sequence[float], 
 
 # -- what is known -------------------------------------------------------------------------------------------
 def known(kind: str) -> dict[str, Any]:
-    """Results on the disk, by key."""
+    """Results on the disk, by their keys."""
     return {file.stem: json.loads(file.read_text()) for file in sorted((OUT / kind).glob("*.json"))}
 
 

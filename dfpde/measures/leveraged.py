@@ -24,7 +24,9 @@ Array = NDArray[Any]
 SHARE = 0.5
 
 
-def chosen(tangent: Tangent, points: int, n: int, u: float, eps: float, scale: Array | None) -> tuple[Array, Array]:
+def chosen(
+    tangent: Tangent, shape: tuple[int, int], n: int, u: float, eps: float, scale: Array | None
+) -> tuple[Array, Array]:
     """Which of this rank's candidates are chosen, in their order, and M π_k of each; collective.
 
     Systematic sampling: candidates lie on [0, 1) in intervals of length π_k, chosen are those that contain (j + u)/n.
@@ -33,8 +35,8 @@ def chosen(tangent: Tangent, points: int, n: int, u: float, eps: float, scale: A
     ----------
     tangent : Tangent
         √W J at the candidates.
-    points : int
-        Candidates on this rank.
+    shape : (int, int)
+        Components of the field, and candidates on this rank.
     n : int
         N.
     u : float
@@ -47,7 +49,8 @@ def chosen(tangent: Tangent, points: int, n: int, u: float, eps: float, scale: A
     (chosen,) array of int, (chosen,) array
     """
     comm, found = tangent.comm, leverage(tangent, eps, scale)
-    each = found.rows.reshape(-1, points).sum(axis=0) if points else np.zeros(0)
+    components, points = shape  # rows: component by component, Re and Im of a point one after the other
+    each = found.rows.reshape(components, points, -1).sum(axis=(0, 2)) if points else np.zeros(0)
     counts = np.array(comm.allgather((points, float(each.sum()))))
     total, dimension = counts.sum(axis=0)
     ratio = (1 - SHARE) + SHARE * total * each / dimension if dimension > 0 else np.ones(points)

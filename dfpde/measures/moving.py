@@ -196,7 +196,8 @@ class Moving:
         drawn = self._sample(problem, theta, x, q)
         if self.candidates > 1:
             u = np.random.default_rng([self.seed, int(step), 1]).random()  # independent of the points
-            kept, ratio = chosen(drawn.tangent(theta), x.shape[1], int(n), u, eps, scale)
+            shape = math.prod(problem.ansatz.shape), x.shape[1]
+            kept, ratio = chosen(drawn.tangent(theta), shape, int(n), u, eps, scale)
             drawn = self._sample(problem, theta, x[:, kept], q[kept] * ratio, q[kept])
         return drawn
 

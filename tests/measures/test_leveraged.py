@@ -37,12 +37,27 @@ def test_each_candidate_is_chosen_in_proportion():
     expected = n * ((1 - SHARE) / 300 + SHARE * found.rows / found.total)
     times = np.zeros(300)
     for u in (np.arange(400) + 0.5) / 400:
-        index, ratio = chosen(tangent, 300, n, u, 0.3, None)
+        index, ratio = chosen(tangent, (1, 300), n, u, 0.3, None)
         assert len(index) == n and ratio == pytest.approx(300 / n * expected[index])
         once = np.bincount(index, minlength=300)
         assert np.all(np.abs(once - expected) < 1)
         times += once
     assert times / 400 == pytest.approx(expected, abs=2 / 400)
+
+
+def test_a_point_of_a_complex_field_has_the_leverage_of_both_of_its_rows():
+    """Against LAPACK, real parts before imaginary parts: nothing of the library's order of rows goes in."""
+    packet, n = df.WavePackets(2, 1), 40
+    width = np.array([[0.3 + 1.2j, 0.1 + 0.2j], [0.1 + 0.2j, 0.8j]])
+    theta = packet.pack(centers=[[0.5, -1.0]], momenta=[[2.0, 0.0]], zeta=[[0.0, 0.3]], **packet.widths(width))
+    x = np.random.default_rng(0).normal(size=(2, n)) * np.linspace(0.5, 4.0, n)
+    J = packet.tangent(theta, x)
+    parts = np.concatenate([J.real, J.imag], axis=1)
+    own = np.einsum("ik,ij,jk->k", parts, np.linalg.pinv(parts @ parts.T), parts).reshape(2, n).sum(axis=0)
+    sampled = df.Problem(packet, df.Quadrature.samples(x, np.ones(n), SELF), lambda t, x, u: u.value)
+    index, ratio = chosen(sampled.tangent(theta), (1, n), 400, 0.5, 0.0, None)
+    assert ratio == pytest.approx((1 - SHARE) + SHARE * n * own[index] / own.sum(), rel=1e-6)
+    assert np.ptp(own) > 1
 
 
 def test_integrals_stay_unbiased():
