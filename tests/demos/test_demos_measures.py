@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import dfpde as df
+
 DEMOS = Path(__file__).resolve().parents[2] / "demos"
 
 
@@ -62,6 +64,34 @@ def test_fit_of_advection_has_the_gradient_of_its_misfit(monkeypatch):
     s = demo.VARIANCES[0] / np.prod(demo.VARIANCES[0]) ** 0.2
     slope = (demo.misfit(z + h * way, s)[0] - demo.misfit(z - h * way, s)[0]) / (2 * h)
     assert demo.misfit(z, s)[1] @ way == pytest.approx(slope, rel=1e-6)
+
+
+def test_stored_fit_of_advection(monkeypatch):
+    """What docs/measures.md says of it, in closed form."""
+    monkeypatch.syspath_prepend(str(DEMOS))
+    demo = importlib.import_module("advection5d")
+    found = demo.error(df.GaussianMixture.isotropic(5, 50), df.State(0.0, np.load(demo.STORED)))
+    assert found == pytest.approx(0.01923, abs=1e-5)
+
+
+def test_gaussian_terms(monkeypatch):
+    """The Gram matrix is the mixed derivative of ⟨u(z), u(w)⟩, misfits are the errors that the demo measures."""
+    jax = pytest.importorskip("jax", exc_type=ImportError)
+    monkeypatch.syspath_prepend(str(DEMOS.parent / "benchmarks"))
+    terms = importlib.import_module("gaussian_terms")
+    z = np.random.default_rng(0).normal(size=(4, 7)) * 0.5
+    mixed = jax.jacobian(jax.grad(lambda z, w: z[:, 0] @ terms.overlap(z, w) @ w[:, 0]), 1)(z, z)
+    np.testing.assert_allclose(terms.gram(z), np.reshape(mixed, (28, 28)), atol=1e-14)
+    demo, n, ends = terms.demo, 8, []
+    for variance in demo.VARIANCES:  # descents from terms that are spread at random
+        s = variance / np.prod(variance) ** 0.2
+        start = np.random.default_rng(0).normal(size=(4, n, 7)) * np.array([1, *0.4 * np.sqrt(s), 0.1])
+        fits, misfits = terms.descended(start, s, 60)
+        ends.append((np.asarray(fits[misfits.argmin()]), float(misfits.min())))
+    apart = demo.error(df.GaussianMixture.isotropic(5, 2 * n), df.State(0.0, demo.assembled([u for u, _ in ends])))
+    shares = np.prod(demo.VARIANCES, axis=1) ** -0.5  # of the squared norm; the two hardly overlap
+    expected = np.sqrt(shares @ [misfit for _, misfit in ends] / shares.sum())
+    assert apart == pytest.approx(expected, rel=0.02) and apart < 0.2
 
 
 def test_henon_heiles(run):
