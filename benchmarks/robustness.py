@@ -39,14 +39,18 @@ import numpy as np
 from robust_problems import OUTPUTS, ROWS, Row
 
 import dfpde as df
+from dfpde.evolution.explicit import ExplicitRungeKutta
+from dfpde.evolution.tableaus import DORMAND_PRINCE
 
 OUT = Path(__file__).resolve().parents[1] / "out" / "robustness"
 QUICK = ("advection", "fisher", "heat", "cubic", "crossing", "fisher-network")
 TINY, LOST = 1e-5, 0.5
 
 #: Stages by default, without inertia (ρ = 0), with the velocity before as anchor (γ = 0), without ε_b (its share 0),
-#: with a tenth of the tolerance for steps or for η alone, in other metrics (D = 1, column norms), field steps.
-METHODS = ("stages", "rho0", "memory0", "free0", "steps", "eta", "plain", "columns", "field")
+#: with a tenth of the tolerance for steps or for η alone, with none or all of the residual of a step as its error, in
+#: other metrics (D = 1, column norms), field steps.
+VARIANTS = ("rho0", "memory0", "free0", "steps", "eta", "residual0", "residual1", "plain", "columns")
+METHODS = ("stages", *VARIANTS, "field")
 
 #: The grid: ε in units of the largest column of J, ρ (0 is Tikhonov), floor of the metric (1 plain, 0 column norms).
 EPSILONS, RHOS, FLOORS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5), (0.0, 0.97, 1.0), (1.0, 0.03, 0.0)
@@ -108,16 +112,14 @@ def automatic(task: tuple[str, str, float, float]) -> dict[str, Any]:
     warnings.simplefilter("ignore")
     row = ROWS[name]()
     state, how = start(name, row), {}
-    if method == "rho0":
-        how = {"regularization": df.AutoInertia(rtol, rho=0.0)}
-    elif method == "memory0":
-        how = {"regularization": df.AutoInertia(rtol, memory=0.0)}
-    elif method == "free0":
-        how = {"regularization": df.AutoInertia(rtol, free=0.0)}
+    if method in ("rho0", "memory0", "free0"):
+        how = {"regularization": df.AutoInertia(rtol, **{method[:-1]: 0.0})}
     elif method == "steps":
         how = {"regularization": df.AutoInertia(rtol), "controller": df.PI(rtol=0.1 * rtol)}
     elif method == "eta":
         how = {"regularization": df.AutoInertia(0.1 * rtol)}
+    elif method in ("residual0", "residual1"):
+        how = {"integrator": ExplicitRungeKutta(DORMAND_PRINCE, float(method[-1]))}
     elif method == "field":
         how = {"integrator": df.FieldStep(row.stepper, rtol)}
     elif method in ("plain", "columns"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from mpi4py import MPI
@@ -44,6 +44,8 @@ class StageSystem:
         θ ↦ local rows of √W Φ(θ), for differences of the field along a velocity; no communication.
     field : Field
         u = Φ(θ) at this rank's points, with whatever the right-hand side evaluated of it.
+    pointwise : bool
+        Whether rows are values at points, so that rows of different θ may be added up.
     """
 
     tangent: Tangent
@@ -52,6 +54,7 @@ class StageSystem:
     theta: Array
     values: Callable[[Array], Array]
     field: Field
+    pointwise: ClassVar[bool] = True
 
     __repr__ = represent
 
@@ -60,6 +63,12 @@ class StageSystem:
         with collective_errors(self.tangent.comm), np.errstate(over="ignore", invalid="ignore"):
             bend = self.values(self.theta + step) - 2 * self.values(self.theta) + self.values(self.theta - step)
         return self.tangent.norm(bend)
+
+    def missed(self, before: Array, after: Array, moved: Array) -> float:
+        """‖Φ(after) − Φ(before) − moved‖, `moved` local rows of the field, infinite or NaN on overflow; collective."""
+        with collective_errors(self.tangent.comm), np.errstate(over="ignore", invalid="ignore"):
+            rest = self.values(after) - self.values(before) - moved
+        return self.tangent.norm(rest)
 
 
 @dataclass(frozen=True, eq=False)

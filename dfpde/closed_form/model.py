@@ -38,6 +38,8 @@ Array = NDArray[Any]
 class ClosedFormSystem(StageSystem):
     """One stage without points: rows of a root of the Gram matrix."""
 
+    pointwise = False
+
     def bend(self, step: Array) -> float:
         """‖d²Φ(θ + s·step)/ds²‖ at s = 0, in closed form."""
         ansatz: Any = self.field.ansatz
