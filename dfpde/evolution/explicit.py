@@ -6,7 +6,7 @@ The anchor of a stage is the velocity of the stage before.  The error of a step 
 parameters means nothing when they are redundant; it is the larger one of
 
     ‖J (h Σ (b_i − b̂_i) k_i)‖                     the embedded scheme's, with the tangent of the last stage
-    0.3 ‖Φ(θ⁺) − Φ(θ) − h Σ b_i J_i k_i‖          what the field did and the stages did not say: the step's own residual
+    0.1 ‖Φ(θ⁺) − Φ(θ) − h Σ b_i J_i k_i‖          what the field did and the stages did not say: the step's own residual
 
 The embedded estimate is linear in the velocities: where Φ bends or jumps within a step (a saturated neuron that flips),
 only the residual sees it.  For a smooth θ(t) it is O(h^(q+1)) for a scheme of order q, less than the estimate.
@@ -33,7 +33,7 @@ from .tableaus import BOGACKI_SHAMPINE, DORMAND_PRINCE, EULER, HEUN, RUNGE_KUTTA
 Array = NDArray[Any]
 
 #: Part of the step's residual that counts as its error; measured in docs/inertia.md.
-RESIDUAL = 0.3
+RESIDUAL = 0.1
 
 
 @dataclass(frozen=True, eq=False)
