@@ -49,7 +49,7 @@ class Step:
     at_end : bool
         That velocity belongs to exactly the new (t, θ).
     error : float
-        Field norm of the embedded error estimate; NaN without one.
+        What the step is judged by, in the field norm: embedded estimate, share of the residual; NaN without the former.
     defect, rhs_norm : float
         Means of ‖J k_i − f‖ and ‖f‖ over the stages, weighted by |b_i|.
     iterations : int

@@ -1,4 +1,4 @@
-"""The step's own residual: ‖Φ(θ⁺) − Φ(θ) − h Σ b_i J_i k_i‖."""
+"""The step's own residual, ‖Φ(θ⁺) − Φ(θ) − h Σ b_i J_i k_i‖: what an embedded estimate cannot see."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mpi4py import MPI
 
 import dfpde as df
 from dfpde.evolution.explicit import RESIDUAL, ExplicitRungeKutta
-from dfpde.evolution.tableaus import BOGACKI_SHAMPINE, Tableau
+from dfpde.evolution.tableaus import BOGACKI_SHAMPINE, DORMAND_PRINCE, Tableau
 
 QUADRATURE = df.Quadrature.gauss((-6, 6), 40, 4, MPI.COMM_SELF)
 
@@ -50,10 +50,30 @@ def test_a_run_rejects_the_step_that_jumps():
     assert end.statistics.rejected > 0
 
 
+def test_without_its_share_of_the_residual_the_jump_is_not_seen():
+    problem, start = switching()
+    blind = ExplicitRungeKutta(DORMAND_PRINCE, residual=0.0)
+    step = blind.step(problem, df.LSQR(), df.Inertia(1e-3, 1.0), start, 0.03)
+    assert step.theta[1] > 0 and step.error < 1e-6
+
+
+@pytest.mark.mpi
+def test_residual_is_the_same_on_any_number_of_ranks():
+    ansatz = df.GaussianMixture.isotropic(1, 1)
+    start = df.State(0.0, ansatz.pack(amplitudes=1.0, centers=[[0.2]], scales=1.2))
+    errors = []
+    for comm in (MPI.COMM_WORLD, MPI.COMM_SELF):
+        quadrature = df.Quadrature.gauss((-6, 6), 40, 4, comm)
+        problem = df.Problem(ansatz, quadrature, lambda t, x, u: 0.5 * df.dx(u, 2))
+        scheme = ExplicitRungeKutta(DORMAND_PRINCE, residual=1e6)
+        errors.append(scheme.step(problem, df.LSQR(), df.Inertia(1e-6), start, 0.1).error)
+    assert errors[0] == pytest.approx(errors[1], rel=1e-6) and errors[0] > 0
+
+
 def test_residual_has_the_order_of_the_quadrature():
     """With b̂ = b the embedded estimate is zero, and the error is the residual alone: O(h⁴) for b of order three."""
     a, b = BOGACKI_SHAMPINE.a, (*BOGACKI_SHAMPINE.b[:3], 0.0)
-    scheme = ExplicitRungeKutta(Tableau("alone", a, b, 3, b, 3))
+    scheme = ExplicitRungeKutta(Tableau("alone", a, b, 3, b, 3), residual=1.0)
     ansatz = df.GaussianMixture.isotropic(1, 1)
     problem = df.Problem(ansatz, QUADRATURE, lambda t, x, u: 0.5 * df.dx(u, 2))
     start = df.State(0.0, ansatz.pack(amplitudes=1.0, centers=[[0.2]], scales=1.2))
