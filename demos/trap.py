@@ -9,9 +9,10 @@ identical  30 isotropic Gaussians, all the same at the start: the tangent has co
 split      the same, set apart by less than the tolerance (`dfpde.ansatz.split`)
 full       2 full Gaussians, identical at the start, all integrals in closed form
 
-The mass of `identical` is kept by a constraint, that of the others is left to the equation; `--mass` changes it.
-Amplitudes grow by four orders of magnitude, so the metric of the parameters is taken at every step; half of the points
-go to all components alike, as those of little mass get none otherwise, and leave.
+The Gaussians of `identical` and `split` have positive amplitudes (`--signed`: of any sign), and their mass is kept by a
+constraint (`--mass free`: left to the equation, as in `full`).  Amplitudes grow by four orders of magnitude, so the
+metric of the parameters is taken at every step; half of the points go to all components alike, as those of little mass
+get none otherwise, and leave.
 """
 
 from __future__ import annotations
@@ -81,10 +82,11 @@ def center(t: float) -> float:
 def sampled(trap: Trap, share: float | None, options: argparse.Namespace, seed: int, comm: MPI.Comm) -> tuple[Any, ...]:
     """Problem, start and adapt of n isotropic Gaussians, set apart by a share of the covariance."""
     d, n = trap.d, options.components
-    ansatz = df.GaussianMixture.isotropic(d, n)
+    ansatz = (df.GaussianMixture if options.signed else df.ansatz.PositiveMixture).isotropic(d, n)
     mean = trap.exact(0.0)[0]
     amplitude = (2 * np.pi * VARIANCE) ** (-d / 2) / n
-    theta = ansatz.pack(amplitudes=amplitude, centers=mean, scales=ansatz.scales(VARIANCE * np.eye(d)))
+    scales = ansatz.scales(VARIANCE * np.eye(d))
+    theta = ansatz.pack(**ansatz.by_amplitudes(amplitude), centers=mean, scales=scales)
     if share is not None:
         theta = df.ansatz.split(ansatz, theta, share, seed)
     z = Draws(options.points, seed, 0, comm).normal(d)
@@ -115,7 +117,7 @@ def run(trap: Trap, case: str, options: argparse.Namespace, seed: int, comm: MPI
     errors, isotropic = [], []
     whole = moments.mass(problem.ansatz, state.theta)
     choices = {"adapt": adapt, "controller": df.PI(rtol=rtol)}
-    if options.mass == "kept" or (options.mass is None and case == "identical"):
+    if options.mass == "kept" and case != "full":
         mass = ParameterFunctional.mass(problem.ansatz)
         held = Conserving(problem, (mass,), df.AutoInertia(), state)
         choices |= {"regularization": held, "integrator": held.integrator(df.DormandPrince)}
@@ -151,7 +153,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--widen", type=float, default=1.2)
     parser.add_argument("--even", type=float, default=0.5, help="share of the points that all components get alike")
     parser.add_argument("--candidates", type=int, default=1, help="points drawn for each that is chosen by leverage")
-    parser.add_argument("--mass", choices=("kept", "free"), help="by a constraint, or left to the equation")
+    parser.add_argument("--signed", action="store_true", help="amplitudes of any sign")
+    parser.add_argument("--mass", choices=("kept", "free"), default="kept", help="by a constraint, or by the equation")
     parser.add_argument("--until", type=float, default=8.0)
     parser.add_argument("--outputs", type=int, default=32)
     parser.add_argument("--verbose", action="store_true")

@@ -307,6 +307,10 @@ SPACE_ROWS = [
 ANSATZ_ROWS = [
     *(of("GaussianMixture." + name, getattr(df.GaussianMixture, name), {"dim": 1, "n": 2}, dim=COUNT, n=COUNT)
       for name in ("isotropic", "diagonal", "full")),
+    *(of("PositiveMixture." + name, getattr(ansatze.PositiveMixture, name), {"dim": 1, "n": 2}, dim=COUNT, n=COUNT)
+      for name in ("isotropic", "diagonal", "full")),
+    of("PositiveMixture", ansatze.PositiveMixture, {"dim": 1, "n": 2, "factor": G.factor}, dim=(*COUNT, 2), n=COUNT,
+       factor=objects(type(G.factor), None)),
     of("GaussianMixture", df.GaussianMixture, {"dim": 1, "n": 2, "factor": G.factor}, dim=(*COUNT, 2), n=COUNT,
        factor=objects(type(G.factor), None)),
     *(of("PeriodicGaussianMixture" + name, call, {"periods": (1.0,), "n": 2},

@@ -58,6 +58,7 @@ G2 = df.GaussianMixture.full(2, 1)
 ANSATZE = {
     "mixture": G,
     "full": G2,
+    "positive": ansatze.PositiveMixture.isotropic(1, 2),
     "periodic": df.PeriodicGaussianMixture.isotropic((2.0,), 2),
     "packets": df.WavePackets(1, 1),
     "network": df.Network(1, (3,)),

@@ -13,6 +13,7 @@ from .composites.transform import Frozen, Masked, Transform, exp, softplus, squa
 from .finite_element import FiniteElement
 from .grow import change, insert, remove
 from .mixtures.gaussian import GaussianMixture, PeriodicGaussianMixture
+from .mixtures.positive import PositiveMixture
 from .mixtures.split import split
 from .mixtures.wavepacket import WavePackets
 from .networks.activations import Gaussian, Rational, Sine, Softplus, Swish, Tanh
@@ -34,6 +35,7 @@ __all__ = [
     "PeriodicEmbedding",
     "PeriodicGaussianMixture",
     "Polynomial",
+    "PositiveMixture",
     "Product",
     "Rational",
     "Sine",

@@ -84,13 +84,13 @@ def components(ansatz: Ansatz, theta: Array) -> list[Component]:
 
 def _mixture(ansatz: GaussianMixture, theta: Array) -> list[Component]:
     part, n, d, s = ansatz.unpack(theta), ansatz.n, ansatz.dim, ansatz.factor.size
-    factors = ansatz.factor.matrices(part["scales"])
+    factors, slopes = ansatz.factor.matrices(part["scales"]), ansatz.amplitude_slopes(theta)
     found = []
-    for i, (a, b, factor) in enumerate(zip(part["amplitudes"], part["centers"], factors, strict=True)):
+    for i, (a, b, factor) in enumerate(zip(ansatz.amplitudes(theta), part["centers"], factors, strict=True)):
         precision = factor @ factor.T
         m = 1 + d + s
         t0, t1, t2 = np.zeros(m), np.zeros((m, d)), np.zeros((m, d, d))
-        t0[0] = 1.0
+        t0[0] = slopes[i]
         t1[1 : 1 + d] = a * precision
         t2[1 + d :] = a * _scale_slopes(ansatz.factor, factor)
         start = n * (1 + d) + i * s
@@ -184,10 +184,11 @@ def bend(ansatz: Ansatz, theta: Array, v: Array) -> list[Polynomials]:
 
 
 def _changes(ansatz: Ansatz, theta: Array, v: Array) -> list[tuple[Any, ...]]:
-    """(a', b', q', r', P', P'') of every component along v."""
+    """(a', b', q', r', P', P'') of every component along v; where ln a is a parameter, r' has its rate."""
     part, rate, none = ansatz.unpack(theta), ansatz.unpack(v), np.zeros(ansatz.dim)
     packets = isinstance(ansatz, WavePackets)
     n, pattern = ansatz.n, ansatz.factor  # type: ignore[attr-defined]
+    amplitudes, logarithms = (rate.get(name, np.zeros(n)) for name in ("amplitudes", "log_amplitudes"))
     found = []
     for i in range(n):
         p1 = p2 = np.zeros((ansatz.dim, ansatz.dim))
@@ -198,7 +199,7 @@ def _changes(ansatz: Ansatz, theta: Array, v: Array) -> list[tuple[Any, ...]]:
         if packets and "chirps" in rate:
             lower = pattern.matrices(rate["chirps"])[i]
             p1 = p1 - 1j * (lower + np.tril(lower, -1).T)
-        zeta = np.array(1j * rate["zeta"][i, 0] - rate["zeta"][i, 1]) if packets else np.array(0.0)
+        zeta = np.array(1j * rate["zeta"][i, 0] - rate["zeta"][i, 1] if packets else logarithms[i])
         slope = 1j * rate["momenta"][i] if packets else none
-        found.append((0.0 if packets else rate["amplitudes"][i], rate["centers"][i], slope, zeta, p1, p2))
+        found.append((amplitudes[i], rate["centers"][i], slope, zeta, p1, p2))
     return found

@@ -74,7 +74,7 @@ def components(ansatz: Ansatz, theta: Array) -> tuple[Array, Array, Array]:
     """Masses (n,) that sum to one, means (n, dim), and factors L (n, dim, dim) of the precisions L Lᵀ."""
     part = ansatz.unpack(theta)
     if isinstance(ansatz, GaussianMixture):
-        factors, sizes = ansatz.factor.matrices(part["scales"]), np.abs(part["amplitudes"])
+        factors, sizes = ansatz.factor.matrices(part["scales"]), np.abs(ansatz.amplitudes(theta))
     elif isinstance(ansatz, WavePackets):
         factors = np.linalg.cholesky(2 * ansatz.width_matrices(theta).imag)
         sizes = np.exp(-2 * (part["zeta"][:, 1] - np.min(part["zeta"][:, 1])))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from waves import Waves
 
-from dfpde.ansatz import GaussianMixture, Network, PeriodicGaussianMixture, WavePackets, check_ansatz
+from dfpde.ansatz import GaussianMixture, Network, PeriodicGaussianMixture, PositiveMixture, WavePackets, check_ansatz
 from dfpde.ansatz.base import Ansatz
 from dfpde.errors import AnsatzError
 
@@ -21,6 +21,7 @@ BUILT_IN = {
     "isotropic": lambda dim: GaussianMixture.isotropic(dim, 2),
     "diagonal": lambda dim: GaussianMixture.diagonal(dim, 2),
     "full": lambda dim: GaussianMixture.full(dim, 2),
+    "positive": lambda dim: PositiveMixture.full(dim, 2),
     "periodic": lambda dim: PeriodicGaussianMixture.diagonal((2.0, 3.0, 4.0)[:dim], 2),
     "thawed": lambda dim: WavePackets(dim, 2),
     "frozen": lambda dim: WavePackets(dim, 2, width=1j * np.eye(dim)),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dfpde.ansatz import GaussianMixture, Network, Periodic, Stack, WavePackets
+from dfpde.ansatz import GaussianMixture, Network, Periodic, PositiveMixture, Stack, WavePackets
 from dfpde.ansatz.grow import change, insert, remove
 from dfpde.errors import ParameterError, ShapeError
 
@@ -15,6 +15,10 @@ CASES = {
     "packets": (
         lambda n: WavePackets(2, n),
         {"centers": [[0.1, 0.2]], "momenta": 0.0, "zeta": [[0.0, 40.0]], "chirps": 0.0, "scales": [[3.0, 0.0, 3.0]]},
+    ),
+    "positive": (
+        lambda n: PositiveMixture.isotropic(2, n),
+        {"log_amplitudes": -40.0, "centers": [[0.3, -0.2]], "scales": 4.0},
     ),
     "one of a system": (
         lambda n: Stack(GaussianMixture.isotropic(2, n), GaussianMixture.isotropic(2, 2), names=("u", "v")),
@@ -46,7 +50,7 @@ def test_field_and_its_motion_do_not_change(name):
     back, still = remove(larger, old, grown, moving, [3])
     np.testing.assert_array_equal(back, theta)
     np.testing.assert_array_equal(still, velocity)
-    if name == "packets":  # amplitudes exp(−Im ζ) cannot be zero, and columns are as small as the amplitude
+    if name in ("packets", "positive"):  # amplitudes exp(−Im ζ), exp(α) cannot be zero, and columns are as small
         return
     # the new component can move: its amplitude has a column of its own
     assert np.linalg.matrix_rank(larger.tangent(grown, x).reshape(larger.size, -1)) > np.linalg.matrix_rank(

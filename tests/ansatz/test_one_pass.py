@@ -5,7 +5,7 @@ import pytest
 from mpi4py import MPI
 
 import dfpde as df
-from dfpde.ansatz import Frozen, Network, Stack, check_ansatz
+from dfpde.ansatz import Frozen, Network, PositiveMixture, Stack, check_ansatz
 from dfpde.ansatz.multiindex import multi_indices
 from dfpde.ansatz.networks.embedding import PeriodicEmbedding
 
@@ -24,6 +24,7 @@ def frozen(dim):
 ANSAETZE = {
     "isotropic": lambda dim: df.GaussianMixture.isotropic(dim, 20),
     "full": lambda dim: df.GaussianMixture.full(dim, 20),
+    "positive": lambda dim: PositiveMixture.diagonal(dim, 20),
     "periodic": lambda dim: df.PeriodicGaussianMixture.diagonal((2.0, 3.0)[:dim], 20),
     "packets": lambda dim: df.WavePackets(dim, 10),
     "network": network,

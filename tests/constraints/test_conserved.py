@@ -220,9 +220,10 @@ def test_history_takes_quantities_in_closed_form():
     assert history.to_dict()["mass"][0] == mass.formula(start.theta)
 
 
+@pytest.mark.parametrize("kind", [df.GaussianMixture, df.ansatz.PositiveMixture])
 @pytest.mark.parametrize("shape", ["isotropic", "diagonal", "full"])
-def test_gradient_of_the_mass_in_closed_form_is_its_derivative(shape):
-    ansatz = getattr(df.GaussianMixture, shape)(3, 2)
+def test_gradient_of_the_mass_in_closed_form_is_its_derivative(kind, shape):
+    ansatz = getattr(kind, shape)(3, 2)
     theta = np.random.default_rng(0).uniform(0.5, 1.5, ansatz.size)
     mass = df.diagnostics.ParameterFunctional.mass(ansatz)
     problem = df.Problem(ansatz, df.Quadrature.gauss([(-1.0, 1.0)] * 3, 1, 2), lambda t, x, u: u.value)

@@ -46,6 +46,12 @@ CUBIC = np.zeros((2, 2, 2))
 CUBIC[0, 0, 1], CUBIC[1, 1, 1] = 0.3, -0.1
 
 
+def positive():
+    g = df.ansatz.PositiveMixture.full(2, 2)
+    centers = [[0.3, 0.1], [-0.5, 0.7]]
+    return g, g.pack(**g.by_amplitudes([1.0, 0.6]), centers=centers, scales=g.scales(np.diag([0.5, 0.4])))
+
+
 def mixture(kind):
     g = getattr(df.GaussianMixture, kind)(2, 2)
     scales = g.scales(np.array([[[0.5, 0.1], [0.1, 0.4]], [[0.3, 0.0], [0.0, 0.6]]]))
@@ -66,6 +72,7 @@ CASES = {
     "isotropic": (*mixture("isotropic"), REAL),
     "diagonal": (*mixture("diagonal"), REAL),
     "full": (*mixture("full"), REAL),
+    "positive": (*positive(), REAL),
     "thawed": (*packets(), COMPLEX),
     "frozen": (*packets(np.array([[1.0j, 0.2], [0.2, 0.8j]])), COMPLEX),
 }

@@ -7,6 +7,7 @@ import pytest
 from mpi4py import MPI
 
 import dfpde as df
+from dfpde.ansatz import PositiveMixture
 from dfpde.ansatz.mixtures import moments
 from dfpde.errors import CheckpointError, ParameterError, QuadratureError
 from dfpde.measures import (
@@ -334,6 +335,34 @@ def test_moments_of_mixtures_against_quadrature():
     at = np.array([0.3, -0.2])
     along = np.vstack([np.full(line.n, at[0]), line.x[0], np.full(line.n, at[1])])
     assert plane.value(theta, at[:, None])[0] == pytest.approx(line.integrate(G.value(THETA, along)), rel=1e-8)
+
+
+def test_a_positive_mixture_is_the_mixture_with_its_amplitudes():
+    """Field, moments, points: the same; amplitudes that are not positive are refused."""
+    p = PositiveMixture.full(D, 2)
+    theta = p.pack(**p.by_amplitudes([1.0, 0.7]), centers=MEANS, scales=p.scales(WIDTHS))
+    x = np.random.default_rng(2).normal(size=(D, 40))
+    assert p.value(theta, x) == pytest.approx(G.value(THETA, x), rel=1e-14)
+    assert p.tangent(theta, x)[2:] == pytest.approx(G.tangent(THETA, x)[2:], rel=1e-13)
+    assert p.tangent(theta, x)[:2] == pytest.approx(np.array([[1.0], [0.7]]) * G.tangent(THETA, x)[:2], rel=1e-13)
+    for known in (moments.masses, moments.mean, moments.covariance, moments.squared_norm):
+        assert known(p, theta) == pytest.approx(known(G, THETA), rel=1e-13)
+    plane, flat = moments.marginal(p, theta, (0, 2))
+    same, alike = moments.marginal(G, THETA, (0, 2))
+    assert plane.value(flat, x[:2]) == pytest.approx(same.value(alike, x[:2]), rel=1e-13)
+    cloud, u = Cloud(p, theta, CLOUD.mean, CLOUD.covariance), Draws(64, 3, 0, SELF).uniform(D + 1)
+    assert Components().points(cloud, u) == pytest.approx(Components().points(CLOUD, u), rel=1e-13)
+    for amplitudes in (0.0, [1.0, -0.1], np.nan):
+        with pytest.raises(ParameterError, match="of a positive mixture"):
+            p.by_amplitudes(amplitudes)
+
+
+def test_a_positive_mixture_takes_its_best_fit_from_a_guess():
+    """Two Gaussians of equal width, found to rounding, although no block is linear."""
+    ansatz, line = PositiveMixture.isotropic(1, 2), df.Quadrature.gauss((-6.0, 6.0), 40, 7, SELF)
+    problem = df.Problem(ansatz, line, lambda t, x, u: u.value)
+    start = df.fit(problem, lambda x: 2e3 * np.exp(-0.5 * (x[0] + 1) ** 2) + 5e2 * np.exp(-0.5 * (x[0] - 2) ** 2))
+    assert np.sort(problem.ansatz.amplitudes(start.theta)) == pytest.approx([5e2, 2e3], rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["isotropic", "diagonal", "full"])

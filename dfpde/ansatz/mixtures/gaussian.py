@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -21,7 +21,7 @@ _PERIODS = check.each(check.real(above=0), "a positive period for each axis", 1)
 class _Mixture(Exponentials):
     """Parameter blocks shared by the mixtures: amplitudes, centers, scales."""
 
-    linear_parameters = ("amplitudes",)
+    linear_parameters: tuple[str, ...] = ("amplitudes",)
     periods: tuple[float, ...] | None = None
 
     @check.takes(
@@ -48,7 +48,8 @@ class _Mixture(Exponentials):
         check.integer(0)("seed", seed)
         centers, deviation = spread(self.check_points(x), self.n, self.periods, seed)
         isotropic = np.eye(self.dim) / deviation[:, None, None]
-        return self.pack(amplitudes=0.0, centers=centers, scales=self.factor.scales(isotropic))
+        blocks = {"centers": centers, "scales": self.factor.scales(isotropic)}
+        return self.pack(**dict.fromkeys(self.slices(), 0.0) | blocks)
 
     def _distance(self, centers: Array, x: Array) -> Array:
         """x − b, shape (dim, n, B)."""
@@ -88,21 +89,33 @@ class GaussianMixture(_Mixture):
 
     @classmethod
     @check.takes(dim=check.integer(1))
-    def isotropic(cls, dim: int, n: int) -> GaussianMixture:
+    def isotropic(cls, dim: int, n: int) -> Self:
         """n components with one scale each: p = n (dim + 2)."""
         return cls(dim, n, Cholesky.isotropic(dim))
 
     @classmethod
     @check.takes(dim=check.integer(1))
-    def diagonal(cls, dim: int, n: int) -> GaussianMixture:
+    def diagonal(cls, dim: int, n: int) -> Self:
         """n components with one scale for each axis: p = n (2 dim + 1)."""
         return cls(dim, n, Cholesky.diagonal(dim))
 
     @classmethod
     @check.takes(dim=check.integer(1))
-    def full(cls, dim: int, n: int) -> GaussianMixture:
+    def full(cls, dim: int, n: int) -> Self:
         """n components with full precision matrices: p = n (1 + dim + dim (dim + 1)/2)."""
         return cls(dim, n, Cholesky.full(dim))
+
+    def amplitudes(self, theta: Array) -> Array:
+        """a, shape (n,)."""
+        return self.check_theta(theta)[: self.n]
+
+    def amplitude_slopes(self, theta: Array) -> Array:
+        """∂a_i/∂θ_i, shape (n,): the first n parameters belong to the amplitudes."""
+        return np.ones(self.n)
+
+    def by_amplitudes(self, amplitudes: Array | float) -> dict[str, Array]:
+        """The block of amplitudes a (n,), or one a for all: ``pack(**mixture.by_amplitudes(a), centers=b, ...)``."""
+        return {"amplitudes": np.broadcast_to(np.asarray(amplitudes, float), (self.n,))}
 
     def precisions(self, theta: Array) -> Array:
         """Precision matrices L Lᵀ, shape (n, dim, dim)."""
@@ -138,7 +151,7 @@ class GaussianMixture(_Mixture):
         if tangent >= 0:
             slopes = [quadratic.slope(i, tangent) for i in range(self.factor.size)]
             parameters = self._parameters(exponent, slopes, tangent)
-        return Block(exponential(exponent[multi_index(self.dim)]), part["amplitudes"], exponent, parameters)
+        return Block(exponential(exponent[multi_index(self.dim)]), self.amplitudes(theta), exponent, parameters)
 
 
 class PeriodicGaussianMixture(_Mixture):

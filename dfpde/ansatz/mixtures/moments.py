@@ -27,13 +27,19 @@ def masses(mixture: GaussianMixture, theta: Array) -> Array:
     ParameterError
         A scale is zero: the component is constant along a direction.
     """
-    part = mixture.unpack(theta)
-    factors = mixture.factor.matrices(part["scales"])
-    volumes = np.abs(np.prod(np.diagonal(factors, axis1=1, axis2=2), axis=1))
-    if not np.all(volumes > 0):
-        flat = np.flatnonzero(~(volumes > 0)).tolist()
+    found: Array = mixture.amplitudes(theta) * volumes(mixture, theta)
+    return found
+
+
+@_takes
+def volumes(mixture: GaussianMixture, theta: Array) -> Array:
+    """∫ g_i dx, (n,), without the amplitudes; raises what `masses` does."""
+    factors = mixture.factor.matrices(mixture.unpack(theta)["scales"])
+    determinants = np.abs(np.prod(np.diagonal(factors, axis1=1, axis2=2), axis=1))
+    if not np.all(determinants > 0):
+        flat = np.flatnonzero(~(determinants > 0)).tolist()
         raise ParameterError(f"components {flat} have no finite mass: a scale is zero", "positive or negative scales")
-    found: Array = (2 * math.pi) ** (mixture.dim / 2) * part["amplitudes"] / volumes
+    found: Array = (2 * math.pi) ** (mixture.dim / 2) / determinants
     return found
 
 
@@ -50,8 +56,8 @@ def mass_gradient(mixture: GaussianMixture, theta: Array) -> Array:
     diagonals = np.diagonal(mixture.factor.matrices(part["scales"]), axis1=1, axis2=2)
     by_scale = np.diagonal(mixture.factor.matrices(np.eye(mixture.factor.size)), axis1=1, axis2=2)  # 0 or 1
     scales = -each[:, None] * (1 / diagonals) @ by_scale.T
-    one = mixture.pack(amplitudes=1.0, centers=part["centers"], scales=part["scales"])
-    return mixture.pack(amplitudes=masses(mixture, one), centers=0.0, scales=scales.reshape(part["scales"].shape))
+    amplitudes = volumes(mixture, theta) * mixture.amplitude_slopes(theta)
+    return np.concatenate([amplitudes, np.zeros(mixture.n * mixture.dim), scales.ravel()])
 
 
 @_takes
@@ -106,7 +112,7 @@ def squared_norm(mixture: GaussianMixture, theta: Array) -> float:
     """
     part, precisions = mixture.unpack(theta), mixture.precisions(theta)
     total = 0.0
-    for a, b, precision in zip(part["amplitudes"], part["centers"], precisions, strict=True):
+    for a, b, precision in zip(mixture.amplitudes(theta), part["centers"], precisions, strict=True):
         y = part["centers"] - b
         both = precisions + precision
         determinants = np.linalg.det(both)
@@ -114,5 +120,5 @@ def squared_norm(mixture: GaussianMixture, theta: Array) -> float:
             raise ParameterError("u is not square integrable: a scale is zero", "scales other than zero")
         pulled = np.linalg.solve(both, np.einsum("nij,nj->ni", precisions, y)[..., None])[..., 0]
         c = np.einsum("ni,ij,nj->n", y, precision, pulled)
-        total += float(a * part["amplitudes"] @ (np.exp(-0.5 * c) / np.sqrt(determinants)))
+        total += float(a * mixture.amplitudes(theta) @ (np.exp(-0.5 * c) / np.sqrt(determinants)))
     return float((2 * math.pi) ** (mixture.dim / 2)) * total

@@ -52,7 +52,7 @@ def split(mixture: GaussianMixture, theta: Array, share: float, seed: int = 0) -
     factor = mixture.factor.matrices(part["scales"])[0]
     narrow = 1.0 / np.sqrt(1.0 - share)
     return mixture.pack(
-        amplitudes=part["amplitudes"] * narrow**d,
+        **mixture.by_amplitudes(mixture.amplitudes(theta) * narrow**d),
         centers=part["centers"] + np.sqrt(share) * np.linalg.solve(factor.T, z.T).T,
         scales=part["scales"] * narrow,
     )
