@@ -12,10 +12,11 @@ results are kept in out/robustness; what is there is computed again with --again
 
 A run *fails* when it does not reach the end or ends more than half of ‖u‖ away; its steps are *tiny* when it was then
 stepping by less than 1e-5 of the whole time; it is *slow* when it was stopped by `--limit` CPU seconds otherwise.
-The last line is a JSON object: runs, their CPU seconds, failures, tiny_steps, slow, within_5 (share of rows whose
-error at the smallest rtol is at most 5 times the best of the grid), worst_factor (the largest such quotient),
-error_over_rtol_median and _worst, within_100 (share of runs with error <= 100 rtol among rows whose best error in the
-grid allows it), monotone (share of pairs of neighbouring rtol where the error does not grow by more than 1.5).
+The last line is a JSON object of the rows, methods and tolerances asked for: runs, their CPU seconds, failures,
+tiny_steps, slow, within_5 (share of rows whose error at the smallest rtol is at most 5 times the best of the grid),
+worst_factor (the largest such quotient), error_over_rtol_median and _worst, within_100 (share of runs with error <= 100
+rtol among rows whose best error in the grid allows it), monotone (share of pairs of neighbouring rtol where the error
+does not grow by more than 1.5).
 """
 
 from __future__ import annotations
@@ -46,11 +47,11 @@ OUT = Path(__file__).resolve().parents[1] / "out" / "robustness"
 QUICK = ("advection", "fisher", "heat", "cubic", "crossing", "fisher-network")
 TINY, LOST = 1e-5, 0.5
 
-#: Stages by default, without inertia (ρ = 0), with the velocity before as anchor (γ = 0), without ε_b (its share 0),
-#: with a tenth of the tolerance for steps or for η alone, with none or all of the residual of a step as its error, in
-#: other metrics (D = 1, column norms), field steps.
-VARIANTS = ("rho0", "memory0", "free0", "steps", "eta", "residual0", "residual1", "plain", "columns")
-METHODS = ("stages", *VARIANTS, "field")
+#: Stages by default, with another rule (no inertia, the velocity before as anchor, longer means, no ε_b), with a tenth
+#: of the tolerance for steps or for η alone, with none or all of the residual of a step as its error, in other metrics
+#: (D = 1, column norms), field steps.
+RULES = {"rho0": {"rho": 0.0}, "memory0": {"memory": 0.0}, "memory95": {"memory": 0.95}, "free0": {"free": 0.0}}
+METHODS = ("stages", *RULES, "steps", "eta", "residual0", "residual1", "plain", "columns", "field")
 
 #: The grid: ε in units of the largest column of J, ρ (0 is Tikhonov), floor of the metric (1 plain, 0 column norms).
 EPSILONS, RHOS, FLOORS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5), (0.0, 0.97, 1.0), (1.0, 0.03, 0.0)
@@ -111,28 +112,22 @@ def automatic(task: tuple[str, str, float, float]) -> dict[str, Any]:
     name, method, rtol, limit = task
     warnings.simplefilter("ignore")
     row = ROWS[name]()
-    state, how = start(name, row), {}
-    if method in ("rho0", "memory0", "free0"):
-        how = {"regularization": df.AutoInertia(rtol, **{method[:-1]: 0.0})}
-    elif method == "steps":
-        how = {"regularization": df.AutoInertia(rtol), "controller": df.PI(rtol=0.1 * rtol)}
-    elif method == "eta":
-        how = {"regularization": df.AutoInertia(0.1 * rtol)}
+    state, how = start(name, row), {"controller": df.PI(rtol=0.1 * rtol if method == "steps" else rtol)}
+    if method in (*RULES, "steps", "eta"):
+        how |= {"regularization": df.AutoInertia(0.1 * rtol if method == "eta" else rtol, **RULES.get(method, {}))}
     elif method in ("residual0", "residual1"):
-        how = {"integrator": ExplicitRungeKutta(DORMAND_PRINCE, float(method[-1]))}
+        how |= {"integrator": ExplicitRungeKutta(DORMAND_PRINCE, float(method[-1]))}
     elif method == "field":
-        how = {"integrator": df.FieldStep(row.stepper, rtol)}
+        how |= {"integrator": df.FieldStep(row.stepper, rtol)}
     elif method in ("plain", "columns"):
         row = replace(row, problem=replace(row.problem, scale=metric(row, state, 1.0 if method == "plain" else 0.0)))
-    found = march(row, state, limit, **{"controller": df.PI(rtol=rtol), **how})
+    found = march(row, state, limit, **how)
     return {"row": name, "method": method, "rtol": rtol, "p": row.problem.ansatz.size, **found}
 
 
 def grid(names: Sequence[str], limit: float) -> Iterator[tuple[Any, ...]]:
     """Every run of the grid of these rows."""
-    controls, rest = ("adaptive", "fixed"), (FLOORS, EPSILONS, RHOS)
-    yield from ((name, floor, eps, rho, control, limit) for name in names for floor, eps, rho in product(*rest)
-                for control in controls)  # fmt: skip
+    yield from ((*one, limit) for one in product(names, FLOORS, EPSILONS, RHOS, ("adaptive", "fixed")))
 
 
 def on_grid(task: tuple[str, float, float, float, str, float]) -> dict[str, Any]:
@@ -183,12 +178,16 @@ def keep(kind: str, key: str, result: dict[str, Any]) -> None:
     (OUT / kind / f"{key}.json").write_text(json.dumps(result))
 
 
+def ended(r: dict[str, Any]) -> str:
+    """How a run ended, in a word; empty where it came to the end."""
+    return "tiny" if r["tiny"] else "slow" if r["slow"] else "lost" if r["failed"] else ""
+
+
 def line(result: dict[str, Any]) -> str:
     """One run in a line."""
-    mark = "tiny " if result["tiny"] else "slow " if result["slow"] else "lost " if result["failed"] else ""
     what = f"{result['row']:20s} {result['method']:6s} {result['rtol']:.0e}  error {result['error']:.1e}"
     steps = f"{result['steps']:5d} steps {result['rejected']:4d} rejected {result['seconds']:6.1f} s"
-    return f"{what}  {steps}  {mark}{result['end']}"
+    return f"{what}  {steps}  {ended(result)} {result['end']}".rstrip()
 
 
 def summary(results: Sequence[dict[str, Any]], grid: dict[str, Any]) -> dict[str, Any]:
@@ -202,8 +201,8 @@ def summary(results: Sequence[dict[str, Any]], grid: dict[str, Any]) -> dict[str
         not b["failed"] and (a["failed"] or b["error"] <= 1.5 * a["error"]) for s in series.values()
         for a, b in pairwise(s)
     ]  # fmt: skip
-    stages = [s[-1] for (row, method), s in series.items() if method == "stages" and np.isfinite(_grid(grid, row))]
-    factors = [np.inf if r["failed"] else r["error"] / grid[r["row"]]["error"] for r in stages]
+    last = [s[-1] for (row, method), s in series.items() if method != "field" and np.isfinite(_grid(grid, row))]
+    factors = [np.inf if r["failed"] else r["error"] / grid[r["row"]]["error"] for r in last]
     allowed = [r for r in results if _grid(grid, r["row"]) <= 100 * r["rtol"]]
     share = lambda flags: round(float(np.mean(flags)), 3) if len(flags) else None  # noqa: E731
     return {
@@ -232,14 +231,10 @@ def table(results: dict[str, Any], grid: dict[str, Any]) -> None:
             found = [results.get(f"{name} {method} {rtol:g}") for rtol in rtols]
             some = [r for r in found if r]
             if some:
-                cells = ["–" if r is None else _cell(r) for r in found]
+                cells = ["–" if r is None else ended(r) or f"{r['error']:.1e}" for r in found]
                 ref = f"{_grid(grid, name):.1e}" if name in grid and method == "stages" else ""
                 ends = f"{some[-1]['steps']} | {some[-1]['seconds']:.1f} | {ref}"
                 print(f"| {name} | {some[0]['p']} | {method} | " + " | ".join(cells) + f" | {ends} |")
-
-
-def _cell(r: dict[str, Any]) -> str:
-    return "tiny" if r["tiny"] else "slow" if r["slow"] else "fails" if r["failed"] else f"{r['error']:.1e}"
 
 
 def picture(results: dict[str, Any]) -> None:
@@ -297,8 +292,8 @@ def main() -> None:
     if options.table:
         table(results, known_grid())
         picture(results)
-    results = {key: result for key, result in results.items() if result["method"] in ("stages", "field")}  # defaults
-    print(json.dumps(summary(new if options.quick else list(results.values()), known_grid())))
+    asked = [r for r in results.values() if r["row"] in names and r["method"] in options.method and r["rtol"] in rtols]
+    print(json.dumps(summary(new if options.quick else asked, known_grid())))
 
 
 if __name__ == "__main__":
