@@ -10,7 +10,7 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from ..ansatz import GaussianMixture, Network, PeriodicEmbedding, PeriodicGaussianMixture, Stack
+from ..ansatz import GaussianMixture, Network, PeriodicEmbedding, PeriodicGaussianMixture, PositiveMixture, Stack
 from ..ansatz.base import Ansatz
 from ..ansatz.networks.activations import Activation, Sine, Softplus, Swish, Tanh
 from ..domain import Mesh, Quadrature, read_mesh
@@ -93,10 +93,14 @@ class Domain:
 
 @dataclass(frozen=True)
 class Gaussians:
-    """n Gaussians, periodic where the box is; `covariance` says how many numbers each precision has."""
+    """n Gaussians, periodic where the box is; `covariance` says how many numbers each precision has.
+
+    `positive` Gaussians have amplitudes exp(α), α the block ``log_amplitudes``.
+    """
 
     n: int
     covariance: Literal["isotropic", "diagonal", "full"] = "isotropic"
+    positive: bool = False
 
     def __post_init__(self) -> None:
         if self.n < 1:
@@ -105,8 +109,11 @@ class Gaussians:
     def build(self, dim: int, domain: Domain) -> Ansatz:
         """The mixture."""
         if domain.periods is None:
-            kinds = {"isotropic": GaussianMixture.isotropic, "diagonal": GaussianMixture.diagonal}
-            return kinds.get(self.covariance, GaussianMixture.full)(dim, self.n)
+            mixture = PositiveMixture if self.positive else GaussianMixture
+            kinds = {"isotropic": mixture.isotropic, "diagonal": mixture.diagonal, "full": mixture.full}
+            return kinds[self.covariance](dim, self.n)
+        if self.positive:
+            raise ParameterError("positive = true in a periodic box", "a box that is not periodic, or leave it out")
         if self.covariance == "full":
             raise ParameterError("covariance = 'full' in a periodic box", "'isotropic' or 'diagonal'")
         periodic = {"isotropic": PeriodicGaussianMixture.isotropic, "diagonal": PeriodicGaussianMixture.diagonal}

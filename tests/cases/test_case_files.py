@@ -60,6 +60,8 @@ WRONG = [
     ("n = 6", "", "ansatz.n", "add n = an integer"),
     ("n = 6", "n = '6'", "ansatz.n", "give an integer"),
     ("n = 6", "n = 0", "ansatz", "n >= 1"),
+    ("n = 6", "n = 6\npositive = true", "ansatz", "a box that is not periodic"),
+    ("n = 6", "n = 6\npositive = 1", "ansatz.positive", "give true or false"),
     ('rule = "Inertia"', 'rule = "inertia"', "regularization.rule", "did you mean 'Inertia'?"),
     ("eps = 1e-3", "epsilon = 1e-3", "regularization.epsilon", "did you mean 'eps'?"),
     ("rtol = 1e-4", "rtol = 'small'", "controller.rtol", "give a number"),
@@ -186,6 +188,10 @@ outputs = 1
     state = execute(case(text, tmp_path), COMM, tmp_path / "out")
     ansatz = df.GaussianMixture.isotropic(1, 1)
     x = np.linspace(-3, 3, 41)[None]
-    np.testing.assert_allclose(ansatz.value(state.theta, x), np.exp(-x[0] ** 2 / 2) / np.sqrt(2), atol=1e-4)
+    exact = np.exp(-x[0] ** 2 / 2) / np.sqrt(2)
+    np.testing.assert_allclose(ansatz.value(state.theta, x), exact, atol=1e-4)
+    positive = text.replace("n = 1", "n = 1\npositive = true").replace("amplitudes = 0.9", "log_amplitudes = -0.1")
+    state = execute(case(positive, tmp_path), COMM, tmp_path / "positive")
+    np.testing.assert_allclose(df.ansatz.PositiveMixture.isotropic(1, 1).value(state.theta, x), exact, atol=1e-4)
     with pytest.raises(CaseError, match=r"equation\.mu: is not known\n  Try: did you mean 'nu'\?"):
         case(text.replace("nu = 0.5", "mu = 0.5"), tmp_path)
