@@ -27,12 +27,11 @@ def masses(mixture: GaussianMixture, theta: Array) -> Array:
     ParameterError
         A scale is zero: the component is constant along a direction.
     """
-    found: Array = mixture.amplitudes(theta) * volumes(mixture, theta)
+    found: Array = mixture.amplitudes(theta) * _volumes(mixture, theta)
     return found
 
 
-@_takes
-def volumes(mixture: GaussianMixture, theta: Array) -> Array:
+def _volumes(mixture: GaussianMixture, theta: Array) -> Array:
     """∫ g_i dx, (n,), without the amplitudes; raises what `masses` does."""
     factors = mixture.factor.matrices(mixture.unpack(theta)["scales"])
     determinants = np.abs(np.prod(np.diagonal(factors, axis1=1, axis2=2), axis=1))
@@ -56,7 +55,7 @@ def mass_gradient(mixture: GaussianMixture, theta: Array) -> Array:
     diagonals = np.diagonal(mixture.factor.matrices(part["scales"]), axis1=1, axis2=2)
     by_scale = np.diagonal(mixture.factor.matrices(np.eye(mixture.factor.size)), axis1=1, axis2=2)  # 0 or 1
     scales = -each[:, None] * (1 / diagonals) @ by_scale.T
-    amplitudes = volumes(mixture, theta) * mixture.amplitude_slopes(theta)
+    amplitudes = _volumes(mixture, theta) * mixture.amplitude_slopes(theta)
     return np.concatenate([amplitudes, np.zeros(mixture.n * mixture.dim), scales.ravel()])
 
 

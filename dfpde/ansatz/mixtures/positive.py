@@ -18,10 +18,9 @@ class PositiveMixture(GaussianMixture):
     For densities.  Made by `PositiveMixture.isotropic`, `.diagonal` or `.full`; the block ``log_amplitudes`` α (n,)
     takes the place of ``amplitudes``, ``centers`` and ``scales`` are as there.
 
-    Components that overlap may let masses of both signs grow against each other without a change of u; where
-    amplitudes are positive their sum is the mass.  A component that is not needed decays, its α tends to −∞
-    and its column ∂u/∂α_i = a_i g_i to zero.  u is not linear in any block: a fit begins with all amplitudes equal to
-    one.
+    With amplitudes of any sign, masses of components that overlap may grow against each other without a change of u;
+    here their sum is bounded by the mass.  A component that is not needed decays: its α tends to −∞ and its column
+    ∂u/∂α_i = a_i g_i to zero.  u is linear in no block, and a fit begins with all amplitudes equal to one.
     """
 
     linear_parameters = ()
