@@ -185,7 +185,7 @@ def ended(r: dict[str, Any]) -> str:
 
 def line(result: dict[str, Any]) -> str:
     """One run in a line."""
-    what = f"{result['row']:20s} {result['method']:6s} {result['rtol']:.0e}  error {result['error']:.1e}"
+    what = f"{result['row']:20s} {result['method']:9s} {result['rtol']:.0e}  error {result['error']:.1e}"
     steps = f"{result['steps']:5d} steps {result['rejected']:4d} rejected {result['seconds']:6.1f} s"
     return f"{what}  {steps}  {ended(result)} {result['end']}".rstrip()
 

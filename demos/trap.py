@@ -10,9 +10,9 @@ split      the same, set apart by less than the tolerance (`dfpde.ansatz.split`)
 full       2 full Gaussians, identical at the start, all integrals in closed form
 
 The Gaussians of `identical` and `split` have positive amplitudes (`--signed`: of any sign), and their mass is kept by a
-constraint (`--mass free`: left to the equation, as in `full`).  Amplitudes grow by four orders of magnitude, so the
-metric of the parameters is taken at every step; half of the points go to all components alike, as those of little mass
-get none otherwise, and leave.
+constraint; that of `full` is left to the equation; `--mass` changes it.  Amplitudes grow by four orders of magnitude,
+so the metric of the parameters is taken at every step; half of the points go to all components alike, as those of
+little mass get none otherwise, and leave.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def run(trap: Trap, case: str, options: argparse.Namespace, seed: int, comm: MPI
     errors, isotropic = [], []
     whole = moments.mass(problem.ansatz, state.theta)
     choices = {"adapt": adapt, "controller": df.PI(rtol=rtol)}
-    if options.mass == "kept" and case != "full":
+    if (options.mass or ("free" if case == "full" else "kept")) == "kept":
         mass = ParameterFunctional.mass(problem.ansatz)
         held = Conserving(problem, (mass,), df.AutoInertia(), state)
         choices |= {"regularization": held, "integrator": held.integrator(df.DormandPrince)}
@@ -154,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--even", type=float, default=0.5, help="share of the points that all components get alike")
     parser.add_argument("--candidates", type=int, default=1, help="points drawn for each that is chosen by leverage")
     parser.add_argument("--signed", action="store_true", help="amplitudes of any sign")
-    parser.add_argument("--mass", choices=("kept", "free"), default="kept", help="by a constraint, or by the equation")
+    parser.add_argument("--mass", choices=("kept", "free"), help="by a constraint, or left to the equation")
     parser.add_argument("--until", type=float, default=8.0)
     parser.add_argument("--outputs", type=int, default=32)
     parser.add_argument("--verbose", action="store_true")

@@ -9,7 +9,7 @@ from mpi4py import MPI
 import dfpde as df
 from dfpde.ansatz import PositiveMixture
 from dfpde.ansatz.mixtures import moments
-from dfpde.errors import CheckpointError, ParameterError, QuadratureError
+from dfpde.errors import CheckpointError, DfpdeError, ParameterError, QuadratureError, ShapeError
 from dfpde.measures import (
     Blend,
     Components,
@@ -352,13 +352,19 @@ def test_a_positive_mixture_is_the_mixture_with_its_amplitudes():
     assert plane.value(flat, x[:2]) == pytest.approx(same.value(alike, x[:2]), rel=1e-13)
     cloud, u = Cloud(p, theta, CLOUD.mean, CLOUD.covariance), Draws(64, 3, 0, SELF).uniform(D + 1)
     assert Components().points(cloud, u) == pytest.approx(Components().points(CLOUD, u), rel=1e-13)
-    for amplitudes in (0.0, [1.0, -0.1], np.nan):
-        with pytest.raises(ParameterError, match="of a positive mixture"):
+    for amplitudes in (0.0, [1.0, -0.1]):
+        with pytest.raises(ParameterError, match="smallest entry of amplitudes"):
             p.by_amplitudes(amplitudes)
+    for mixture in (G, p):
+        for wrong in (np.nan, "x", None, [1.0, np.inf]):
+            with pytest.raises(DfpdeError, match="amplitudes"):
+                mixture.by_amplitudes(wrong)
+        with pytest.raises(ShapeError, match="amplitudes"):
+            mixture.pack(**mixture.by_amplitudes([1.0, 2.0, 3.0]), centers=0.0, scales=1.0)
 
 
 def test_a_positive_mixture_takes_its_best_fit_from_a_guess():
-    """Two Gaussians of equal width, found to rounding, although no block is linear."""
+    """Two Gaussians of amplitudes far from one are found, although no block is linear."""
     ansatz, line = PositiveMixture.isotropic(1, 2), df.Quadrature.gauss((-6.0, 6.0), 40, 7, SELF)
     problem = df.Problem(ansatz, line, lambda t, x, u: u.value)
     start = df.fit(problem, lambda x: 2e3 * np.exp(-0.5 * (x[0] + 1) ** 2) + 5e2 * np.exp(-0.5 * (x[0] - 2) ** 2))

@@ -48,7 +48,7 @@ class _Mixture(Exponentials):
         check.integer(0)("seed", seed)
         centers, deviation = spread(self.check_points(x), self.n, self.periods, seed)
         isotropic = np.eye(self.dim) / deviation[:, None, None]
-        blocks = {"centers": centers, "scales": self.factor.scales(isotropic)}
+        blocks = {"centers": centers, "scales": self.factor.scales(isotropic)}  # a = 0, or α = 0 of a positive mixture
         return self.pack(**dict.fromkeys(self.slices(), 0.0) | blocks)
 
     def _distance(self, centers: Array, x: Array) -> Array:
@@ -114,8 +114,15 @@ class GaussianMixture(_Mixture):
         return np.ones(self.n)
 
     def by_amplitudes(self, amplitudes: Array | float) -> dict[str, Array]:
-        """The block of amplitudes a (n,), or one a for all: ``pack(**mixture.by_amplitudes(a), centers=b, ...)``."""
-        return {"amplitudes": np.broadcast_to(np.asarray(amplitudes, float), (self.n,))}
+        """The block of amplitudes a (n,), or one a for all: ``pack(**mixture.by_amplitudes(a), centers=b, ...)``.
+
+        Raises
+        ------
+        ArgumentTypeError, NonFiniteError
+            No finite numbers; from `pack`, ShapeError: not n of them.
+        """
+        check.numbers()("amplitudes", amplitudes)
+        return {"amplitudes": np.asarray(amplitudes, float)}
 
     def precisions(self, theta: Array) -> Array:
         """Precision matrices L Lᵀ, shape (n, dim, dim)."""

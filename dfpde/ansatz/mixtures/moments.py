@@ -109,15 +109,15 @@ def squared_norm(mixture: GaussianMixture, theta: Array) -> float:
     ParameterError
         The precisions of two components have a singular sum: u is not square integrable.
     """
-    part, precisions = mixture.unpack(theta), mixture.precisions(theta)
-    total = 0.0
-    for a, b, precision in zip(mixture.amplitudes(theta), part["centers"], precisions, strict=True):
-        y = part["centers"] - b
+    amplitudes, centers = mixture.amplitudes(theta), mixture.unpack(theta)["centers"]
+    precisions, total = mixture.precisions(theta), 0.0
+    for a, b, precision in zip(amplitudes, centers, precisions, strict=True):
+        y = centers - b
         both = precisions + precision
         determinants = np.linalg.det(both)
         if not np.all(determinants > 0):
             raise ParameterError("u is not square integrable: a scale is zero", "scales other than zero")
         pulled = np.linalg.solve(both, np.einsum("nij,nj->ni", precisions, y)[..., None])[..., 0]
         c = np.einsum("ni,ij,nj->n", y, precision, pulled)
-        total += float(a * mixture.amplitudes(theta) @ (np.exp(-0.5 * c) / np.sqrt(determinants)))
+        total += float(a * amplitudes @ (np.exp(-0.5 * c) / np.sqrt(determinants)))
     return float((2 * math.pi) ** (mixture.dim / 2)) * total

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ...errors import ParameterError
+from ... import validation as check
 from ..base import Array, multi_index
 from .exponential import Block
 from .gaussian import GaussianMixture
@@ -46,11 +46,11 @@ class PositiveMixture(GaussianMixture):
         ------
         ParameterError
             An amplitude is not positive.
+        ArgumentTypeError, NonFiniteError
+            As of `GaussianMixture.by_amplitudes`.
         """
-        a = super().by_amplitudes(amplitudes)["amplitudes"]
-        if not np.all(a > 0):
-            raise ParameterError(f"amplitude {np.min(a):.3g} of a positive mixture", "a > 0, or GaussianMixture")
-        return {"log_amplitudes": np.log(a)}
+        check.numbers(above=0)("amplitudes", amplitudes)
+        return {"log_amplitudes": np.log(np.asarray(amplitudes, float))}
 
     def _block(self, theta: Array, x: Array, order: int, tangent: int) -> Block:
         block = super()._block(theta, x, order, tangent)
