@@ -20,8 +20,8 @@ Array = NDArray[Any]
 #: Default ρ: friction with a memory of about 1/(1 − ρ) = 33 solves; measured in docs/inertia.md.
 RHO = 0.97
 
-#: Default γ: an anchor that averages over about 1/(1 − γ) = 5 solves; measured in docs/inertia.md.
-MEMORY = 0.8
+#: Default γ: an anchor that averages over about 1/(1 − γ) = 20 solves; measured in docs/inertia.md.
+MEMORY = 0.95
 
 #: Default s of `AutoInertia`: ½ h κ (r/2ε)² ≤ r.
 SAFETY = 1 / 8
@@ -39,26 +39,29 @@ UNKNOWN = (math.nan, math.nan, 0.0, 0.0, 0.0, 0.0)
 @dataclass(frozen=True)
 @check.takes(
     tolerance=check.real(above=0, below=1), rho=check.real(0, 1), safety=check.real(above=0),
-    memory=check.real(0, below=1), free=check.real(0),
+    memory=check.real(0, below=1), free=check.real(0), iterated=check.truth,
 )  # fmt: skip
 class AutoInertia(Regularization):
-    """Inertia, ε² = min(max(s h κ (d + η‖f‖), ε_b²), η c²), with friction and anchor a ← minmod(v, γ' a + (1 − γ') v).
+    """Inertia with one iteration, v ← v + argmin ‖J δ − (f − J v)‖² + ε²‖δ‖²_D, and ε² = min(max(s h κ d, ε_b²), η c²).
 
-    The first term balances what a velocity in weakly informed directions does to a step, ½ h κ |w|² with |w| ≤ ‖r‖/2ε,
-    against the residual that is tolerated anyway: d, the defect of the solve before, and η‖f‖.  κ = ‖Φ''[v, v]‖/|Dv|²
-    is the curvature of the ansatz along the velocity before, by a central difference of the field.
+    The iteration (iterated Tikhonov, with the factor that is there) leaves a bias of β² in the place of
+    β = ε²/(σ² + ε²) in every direction.  It is also a measure of that bias, b = ‖J δ‖.
 
-    ε_b is the largest ε that costs next to nothing, whatever the step: a bias of at most q d, q = 1/10.  One more
-    solve, for the residual and with the same factor, measures b = ‖J β(1 − β) w‖, w what the anchor lacks, and
-    ε_b² of the next solve is ε² q d/b; it falls by 4 at most, and grows by 4^(τ/τ_max) at most.
+    s h κ d balances what a velocity in weakly informed directions does to a step, ½ h κ |w|² with |w| ≤ ‖r‖/2ε,
+    against the residual that is there anyway: d, the defect of the solve before.  κ = ‖Φ''[v, v]‖/|Dv|² is the
+    curvature of the ansatz along the velocity before, by a central difference of the field.
+
+    ε_b is the largest ε that costs next to nothing, whatever the step: b is at most q d, q = 1/10.  ε_b² of the next
+    solve is ε² q d/b; it falls by 4 at most, and grows by 4^(τ/τ_max) at most.
 
     Nor is ε² larger than η c², c the largest column of √W J D⁻¹ at the start: a direction that does as much as one
-    parameter does is biased by η at most.  Friction is ρ^(τ/τ_max): where steps shrink (τ below the longest so far,
-    τ_max), a velocity in a null direction is not worn down.
+    parameter does has β ≤ η.  Friction is ρ^(τ/τ_max): where steps shrink (τ below the longest so far, τ_max), a
+    velocity in a null direction is not worn down.
 
-    The anchor is, component by component, the smaller one of the velocity and its running mean, γ' = γ^(τ/τ_max), or
-    zero where their signs differ: a velocity that stays is kept, one that falls is followed at once, and one that turns
-    has none, as an anchor that lags behind what turns makes it grow; see docs/inertia.md.
+    The anchor is a ← minmod(v, γ' a + (1 − γ') v), γ' = γ^(τ/τ_max): component by component the smaller one of the
+    velocity and its running mean, or zero where their signs differ.  A velocity that stays is kept, one that falls is
+    followed at once, and one that turns has none, as an anchor that lags behind what turns makes it grow; see
+    docs/inertia.md.
 
     Parameters
     ----------
@@ -71,7 +74,9 @@ class AutoInertia(Regularization):
     memory : float
         0 ≤ γ < 1, for solves τ_max apart; 0 makes the velocity before the anchor.
     free : float
-        q ≥ 0, the share of the defect that the bias of ε_b may have; 0 leaves ε_b out, and its solve.
+        q ≥ 0, the share of the defect that the bias of ε_b may have; 0 leaves ε_b out.
+    iterated : bool
+        Whether δ is added to v; False leaves one solve of inertia, for comparisons.
 
     Raises
     ------
@@ -84,6 +89,7 @@ class AutoInertia(Regularization):
     safety: float = SAFETY
     memory: float = MEMORY
     free: float = FREE
+    iterated: bool = True
     chooses_metric: ClassVar[bool] = True  # type: ignore[misc]  # of the class, while the protocol also allows instances
 
     def velocity(self, system: StageSystem, anchor: Array | None, solver: Solver, context: StageContext) -> Velocity:
@@ -92,7 +98,7 @@ class AutoInertia(Regularization):
             what = f"the state was left by another rule or version: it carries {len(context.carry)} numbers"
             raise ParameterError(what, f"state.with_(rule_carry=()), which starts {type(self).__name__} anew")
         defect, kappa, costless, first_size, column, longest = context.carry or UNKNOWN
-        f, tau = system.tangent.norm(system.rhs), abs(context.dt) / context.stages
+        tau = abs(context.dt) / context.stages
         present, longest = stiffness_norm(system), max(longest, tau)
         first_size, column = first_size or present, column or largest_column(system)
         size = max(first_size, present)
@@ -100,16 +106,17 @@ class AutoInertia(Regularization):
         if math.isnan(kappa):  # a first velocity, to measure the curvature along
             first = anchored(system, anchor, max(FLOOR, self.tolerance) * size, rho, solver)
             defect, kappa = first.defect, curvature(system, first.value, context.dt)
-        eps2 = self.safety * abs(context.dt) * kappa * (defect + self.tolerance * f)
+        eps2 = self.safety * abs(context.dt) * kappa * defect
         if not math.isfinite(eps2 + size):  # of a stage far off: the step is tried again, smaller
-            what = f"the automatic ε is not finite: ‖J‖ = {present:.1e}, ‖f‖ = {f:.1e}, defect {defect:.1e}"
+            what = f"the automatic ε is not finite: ‖J‖ = {present:.1e}, κ = {kappa:.1e}, defect {defect:.1e}"
             raise NonFiniteError(what, "a smaller step, a larger tolerance, or a rule with a given ε")
         eps2 = min(max(eps2, costless), self.tolerance * column**2 or math.inf)
         found = anchored(system, anchor, max(FLOOR * size, math.sqrt(eps2)), rho, solver)
-        kept = found.value if anchor is None else limited(anchor, found.value, self.memory ** (tau / longest))
+        better, bias = again(system, found, solver)
+        found = better if self.iterated else found
         if self.free > 0:
-            bias, most = further(system, found, solver), CHANGE ** (tau / longest)
-            costless = found.eps**2 * change(self.free * found.defect, bias, most)
+            costless = found.eps**2 * change(self.free * found.defect, bias, CHANGE ** (tau / longest))
+        kept = found.value if anchor is None else limited(anchor, found.value, self.memory ** (tau / longest))
         kappa = curvature(system, found.value, context.dt)
         return replace(found, anchor=kept, carry=(found.defect, kappa, costless, first_size, column, longest))
 
@@ -138,11 +145,13 @@ def curvature(system: StageSystem, v: Array, dt: float) -> float:
     return kappa if math.isfinite(kappa) else 0.0
 
 
-def further(system: StageSystem, found: Velocity, solver: Solver) -> float:
-    """b = ‖J δ‖, δ = argmin ‖J δ − (f − J v)‖² + ε²‖D δ‖²: (1 − β) of the bias of v in the field; collective."""
+def again(system: StageSystem, found: Velocity, solver: Solver) -> tuple[Velocity, float]:
+    """v + δ and b = ‖J δ‖, δ = argmin ‖J δ − (f − J v)‖² + ε²‖D δ‖²: β in the place of 1, once more; collective."""
     rest = system.rhs - system.tangent.apply(found.value)
-    delta = solver.solve(LeastSquares(system.tangent, rest, found.eps, system.scale)).value
-    return system.tangent.norm(system.tangent.apply(delta))
+    solution = solver.solve(LeastSquares(system.tangent, rest, found.eps, system.scale))
+    bias = system.tangent.norm(system.tangent.apply(solution.value))
+    iterations = found.iterations + solution.iterations
+    return replace(found, value=found.value + solution.value, defect=solution.defect, iterations=iterations), bias
 
 
 def change(allowed: float, bias: float, most: float) -> float:

@@ -6,7 +6,7 @@ import pytest
 import dfpde as df
 from benchmarks import study_problems as study
 from benchmarks.auto_rule import growth
-from dfpde.regularization.automatic import change, curvature, further, limited, stiffness_norm
+from dfpde.regularization.automatic import again, change, curvature, limited, stiffness_norm
 from dfpde.regularization.rule import FIRST_SOLVES, StageContext
 from tests.small import Written, last, linear, redundant, vector_problem
 
@@ -66,14 +66,29 @@ def test_curvature_is_the_second_derivative_along_the_anchor():
 
 
 @pytest.mark.parametrize("solver", [df.Dense(), df.LSQR()], ids=["dense", "lsqr"])
-def test_what_one_more_solve_finds_is_the_bias_up_to_1_minus_beta(solver):
-    """J = diag(σ), f = c: ‖β (1 − β) c‖, β = ε²/(σ² + ε²)."""
+def test_one_more_solve_squares_the_bias_and_measures_it_up_to_1_minus_beta(solver):
+    """J = diag(σ), f = c: from β c to β² c, by β (1 − β) c, β = ε²/(σ² + ε²)."""
     sigma, c = np.array([1.0, 0.1, 1e-3]), np.array([1.0, -2.0, 3.0])
     problem = vector_problem(Written(3, lambda th: sigma * th, lambda th: np.diag(sigma)), lambda t, u: c, 3)
     system, beta = problem.system(0.0, np.zeros(3)), 0.03**2 / (sigma**2 + 0.03**2)
     found = df.Inertia(0.03, 0.9).velocity(system, np.zeros(3), solver, StageContext(0, 0.1, 1))
     assert found.defect == pytest.approx(np.linalg.norm(beta * c), rel=1e-9)
-    assert further(system, found, solver) == pytest.approx(np.linalg.norm(beta * (1 - beta) * c), rel=1e-6)
+    better, bias = again(system, found, solver)
+    assert bias == pytest.approx(np.linalg.norm(beta * (1 - beta) * c), rel=1e-6)
+    assert better.value == pytest.approx((1 - beta**2) * c / sigma, rel=1e-6)
+    assert better.defect == pytest.approx(np.linalg.norm(beta**2 * c), rel=1e-6)
+
+
+@pytest.mark.parametrize("iterated", [True, False])
+def test_the_iteration_leaves_a_null_direction_to_inertia(iterated):
+    """J = (1, 1), v₁ + v₂ = 1: across it the velocity is ρ a, along it the bias is β² or β, β = ε²/(2 + ε²)."""
+    problem = vector_problem(redundant(), lambda t, c: [1.0], 1)
+    rule, anchor = df.AutoInertia(1e-2, rho=0.9, iterated=iterated), np.array([3.0, 1.0])
+    found = rule.velocity(problem.system(0.0, np.zeros(2)), anchor, df.Dense(), StageContext(0.0, 0.4, 4))
+    beta = found.eps**2 / (2 + found.eps**2)
+    assert found.value[0] - found.value[1] == pytest.approx(0.9 * 2.0, rel=1e-12)
+    bias = (beta**2 if iterated else beta) * (0.9 * 4 - 1)
+    assert found.value.sum() == pytest.approx(1 + bias, abs=1e-14)
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e-6, 1e9])
@@ -88,14 +103,15 @@ def test_without_curvature_eps_settles_where_its_bias_is_a_tenth_of_the_defect(u
     for _ in range(60):
         found = rule.velocity(system, np.zeros(2), df.Dense(), StageContext(0.0, 0.1, 4, carry=carry))
         carry = found.carry
-    bias, allowed = further(system, found, df.Dense()), 0.1 * found.defect
+    beta = found.eps**2 / (np.array([unit, 0.1 * unit]) ** 2 + found.eps**2)
+    bias, allowed = unit * np.linalg.norm(beta * (1 - beta) * [1.0, 0.02]), 0.1 * found.defect
     if unreached == 1.0:
         assert found.eps == pytest.approx(np.sqrt(1e-3) * unit, rel=1e-12) and bias < allowed
     else:
         assert bias == pytest.approx(allowed, rel=1e-2) and found.eps < np.sqrt(1e-3) * unit
     without = df.AutoInertia(1e-3, rho=0.0, free=0.0)
     plain = without.velocity(system, np.zeros(2), df.Dense(), StageContext(0.0, 0.1, 4))
-    assert plain.eps < 1e-6 * unit and plain.carry[2] == 0.0  # its floor, and no further solve
+    assert plain.eps < 1e-6 * unit and plain.carry[2] == 0.0  # its floor
 
 
 def test_what_is_free_grows_over_time_and_falls_with_solves():
@@ -107,8 +123,9 @@ def test_what_is_free_grows_over_time_and_falls_with_solves():
         context = StageContext(0.0, tau, 1, carry=(0.0, 0.0, 1e-8, 1.0, 1.0, 0.1))
         assert rule.velocity(system, np.ones(1), solver, context).carry[2] == pytest.approx(most * 1e-8, rel=1e-9)
     context = StageContext(0.0, 0.001, 1, carry=(0.0, 0.0, 9e-3, 1.0, 1.0, 0.1))
-    steep = rule.velocity(system, -1e3 * np.ones(1), solver, context)  # far off: b is all of the defect
-    factor = change(0.1 * steep.defect, further(system, steep, solver), 4.0)
+    steep = rule.velocity(system, -1e3 * np.ones(1), solver, context)  # far off: b is the bias of the first solve
+    beta, rho = steep.eps**2 / (1 + steep.eps**2), 0.97**0.01
+    factor = change(0.1 * steep.defect, beta * (1 - beta) * (1 + 1e3 * rho), 4.0)
     assert steep.carry[2] == pytest.approx(factor * 9e-3, rel=1e-9) and factor < 1
     assert change(1.0, 1e9, 4.0) == 0.25 and change(1.0, 0.0, 3.0) == 3.0 and change(1.0, 2.0, 3.0) == 0.5
 
@@ -171,9 +188,9 @@ def test_one_narrow_stage_does_not_raise_eps_for_good():
 
 @pytest.mark.parametrize("unit", [1.0, 1e-6, 1e9])
 def test_eps_is_at_most_the_root_of_the_tolerance_in_units_of_the_largest_column(unit):
-    """Φ = c θ³ at θ = 1, step 1000: the curvature asks for more than √η ‖J‖, J = 3 c, and does not get it."""
-    ansatz = Written(1, lambda th: [unit * th[0] ** 3], lambda th: [[3 * unit * th[0] ** 2]])
-    problem = vector_problem(ansatz, lambda t, c: [unit], 1)
+    """Φ = c (θ³, 0) at θ = 1, step 1000, defect c: curvature asks for more than √η ‖J‖, J = 3 c, and does not get it."""
+    ansatz = Written(1, lambda th: [unit * th[0] ** 3, 0.0], lambda th: [[3 * unit * th[0] ** 2], [0.0]])
+    problem = vector_problem(ansatz, lambda t, c: [unit, unit], 2)
     found = df.AutoInertia(1e-6).velocity(problem.system(0.0, np.ones(1)), None, df.Dense(), StageContext(0.0, 1e3, 6))
     assert found.eps == pytest.approx(3e-3 * unit, rel=1e-12)
 
