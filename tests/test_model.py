@@ -90,11 +90,11 @@ def test_what_needs_f_point_by_point_refuses_a_semidiscrete_model():
 
 @pytest.mark.parametrize("scheme", [SDIRK4, RadauIIA, df.integrators.ROS2], ids=lambda s: type(s).__name__)
 def test_the_automatic_rule_has_its_curvature_under_implicit_schemes(scheme):
-    """A null direction and a curved ansatz: ε of an implicit step is that of an explicit one, not its floor."""
+    """A null direction, a curved ansatz and a defect: ε of an implicit step is that of an explicit one, not its floor."""
     from tests.small import Written
 
-    bent = Written(2, lambda th: [th[0] * th[1]], lambda th: [[th[1], th[0]]])
-    problem = vector_problem(bent, lambda t, c: [-c[0]], 1)
+    bent = Written(2, lambda th: [th[0] * th[1], 0.0], lambda th: [[th[1], th[0]], [0.0, 0.0]])
+    problem = vector_problem(bent, lambda t, c: [-c[0], 0.1], 2)
     eps = []
     for integrator in (df.DormandPrince, scheme):
         run = df.evolve(problem, df.State(0.0, np.array([1.0, 2.0])), until=0.02, controller=df.Fixed(0.01),

@@ -142,7 +142,7 @@ def test_the_present_metric_follows_a_density_that_contracts():
     exact = 0.01 + 0.99 * np.exp(-2 * until)
 
     def errors(adapt):
-        end = last(df.evolve(model, df.State(0.0, theta), until=until, controller=df.PI(rtol=1e-5), adapt=adapt))
+        end = last(df.evolve(model, df.State(0.0, theta), until=until, controller=df.PI(rtol=1e-7), adapt=adapt))
         mass = moments.mass(g, end.theta) / moments.mass(g, theta) - 1
         return abs(mass), np.abs(moments.covariance(g, end.theta) / exact - np.eye(d)).max()
 
