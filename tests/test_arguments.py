@@ -206,7 +206,7 @@ RULE_ROWS = [
     of("InertiaFromMass", df.InertiaFromMass, {"mass": 1e-8}, mass=(*REAL, -1.0, 0.0), friction=(*REAL, -1.0)),
     of("Tikhonov", df.Tikhonov, {"eps": 1e-3}, eps=POSITIVE),
     of("AutoInertia", df.AutoInertia, {}, tolerance=(*POSITIVE, 1.0), rho=SHARE, safety=POSITIVE,
-       free=(*REAL, -0.1)),
+       free=(*REAL, -0.1), iterated=TRUTH),
     of("TruncatedSVD", regularization.TruncatedSVD, {"eps": 1e-3}, eps=POSITIVE),
     of("RandomSparse", regularization.RandomSparse, {"columns": 2, "eps": 1e-3}, columns=COUNT, eps=POSITIVE,
        seed=(*WHOLE, -1)),

@@ -66,17 +66,17 @@ class AutoInertia(Regularization):
     Parameters
     ----------
     tolerance : float
-        η, the relative error of u_t that does not matter.
+        η, the largest β of a direction that does as much as one parameter.
     rho : float
         0 ≤ ρ ≤ 1, for solves τ_max apart.
     safety : float
-        s > 0; 1/8 is the worst case of the balance.
+        s > 0; 1/8 is the worst case of the balance for one solve.
     memory : float
         0 ≤ γ < 1, for solves τ_max apart; 0 makes the velocity before the anchor.
     free : float
         q ≥ 0, the share of the defect that the bias of ε_b may have; 0 leaves ε_b out.
     iterated : bool
-        Whether δ is added to v; False leaves one solve of inertia, for comparisons.
+        Whether δ is added to v; False leaves v as one solve of inertia gives it.
 
     Raises
     ------
@@ -112,7 +112,7 @@ class AutoInertia(Regularization):
             raise NonFiniteError(what, "a smaller step, a larger tolerance, or a rule with a given ε")
         eps2 = min(max(eps2, costless), self.tolerance * column**2 or math.inf)
         found = anchored(system, anchor, max(FLOOR * size, math.sqrt(eps2)), rho, solver)
-        better, bias = again(system, found, solver)
+        better, bias = iterate(system, found, solver)
         found = better if self.iterated else found
         if self.free > 0:
             costless = found.eps**2 * change(self.free * found.defect, bias, CHANGE ** (tau / longest))
@@ -145,7 +145,7 @@ def curvature(system: StageSystem, v: Array, dt: float) -> float:
     return kappa if math.isfinite(kappa) else 0.0
 
 
-def again(system: StageSystem, found: Velocity, solver: Solver) -> tuple[Velocity, float]:
+def iterate(system: StageSystem, found: Velocity, solver: Solver) -> tuple[Velocity, float]:
     """v + δ and b = ‖J δ‖, δ = argmin ‖J δ − (f − J v)‖² + ε²‖D δ‖²: β in the place of 1, once more; collective."""
     rest = system.rhs - system.tangent.apply(found.value)
     solution = solver.solve(LeastSquares(system.tangent, rest, found.eps, system.scale))

@@ -6,7 +6,7 @@ import pytest
 import dfpde as df
 from benchmarks import study_problems as study
 from benchmarks.auto_rule import growth
-from dfpde.regularization.automatic import again, change, curvature, limited, stiffness_norm
+from dfpde.regularization.automatic import change, curvature, iterate, limited, stiffness_norm
 from dfpde.regularization.rule import FIRST_SOLVES, StageContext
 from tests.small import Written, last, linear, redundant, vector_problem
 
@@ -73,7 +73,7 @@ def test_one_more_solve_squares_the_bias_and_measures_it_up_to_1_minus_beta(solv
     system, beta = problem.system(0.0, np.zeros(3)), 0.03**2 / (sigma**2 + 0.03**2)
     found = df.Inertia(0.03, 0.9).velocity(system, np.zeros(3), solver, StageContext(0, 0.1, 1))
     assert found.defect == pytest.approx(np.linalg.norm(beta * c), rel=1e-9)
-    better, bias = again(system, found, solver)
+    better, bias = iterate(system, found, solver)
     assert bias == pytest.approx(np.linalg.norm(beta * (1 - beta) * c), rel=1e-6)
     assert better.value == pytest.approx((1 - beta**2) * c / sigma, rel=1e-6)
     assert better.defect == pytest.approx(np.linalg.norm(beta**2 * c), rel=1e-6)
