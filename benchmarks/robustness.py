@@ -47,7 +47,7 @@ OUT = Path(__file__).resolve().parents[1] / "out" / "robustness"
 QUICK = ("advection", "fisher", "heat", "cubic", "crossing", "fisher-network")
 TINY, LOST = 1e-5, 0.5
 
-#: Stages by default, with another rule (no inertia, the velocity before as anchor, shorter means, no ε_b, no iteration),
+#: Stages by default, by another rule (no inertia, the velocity before as anchor, shorter means, no ε_b, no iteration),
 #: with a tenth of the tolerance for steps or for η alone, with none or all of the residual of a step as its error, in
 #: other metrics (D = 1, column norms), field steps.
 RULES: dict[str, dict[str, Any]] = {"rho0": {"rho": 0.0}, "memory0": {"memory": 0.0}, "memory80": {"memory": 0.8}}

@@ -90,7 +90,7 @@ def test_what_needs_f_point_by_point_refuses_a_semidiscrete_model():
 
 @pytest.mark.parametrize("scheme", [SDIRK4, RadauIIA, df.integrators.ROS2], ids=lambda s: type(s).__name__)
 def test_the_automatic_rule_has_its_curvature_under_implicit_schemes(scheme):
-    """A null direction, a curved ansatz and a defect: ε of an implicit step is that of an explicit one, not its floor."""
+    """A null direction, curvature and a defect: ε of an implicit step is that of an explicit one, not its floor."""
     from tests.small import Written
 
     bent = Written(2, lambda th: [th[0] * th[1], 0.0], lambda th: [[th[1], th[0]], [0.0, 0.0]])

@@ -188,7 +188,7 @@ def test_one_narrow_stage_does_not_raise_eps_for_good():
 
 @pytest.mark.parametrize("unit", [1.0, 1e-6, 1e9])
 def test_eps_is_at_most_the_root_of_the_tolerance_in_units_of_the_largest_column(unit):
-    """Φ = c (θ³, 0) at θ = 1, step 1000, defect c: curvature asks for more than √η ‖J‖, J = 3 c, and does not get it."""
+    """Φ = c (θ³, 0) at θ = 1, step 1000, defect c: curvature asks for more than √η ‖J‖ = 3 √η c."""
     ansatz = Written(1, lambda th: [unit * th[0] ** 3, 0.0], lambda th: [[3 * unit * th[0] ** 2], [0.0]])
     problem = vector_problem(ansatz, lambda t, c: [unit, unit], 2)
     found = df.AutoInertia(1e-6).velocity(problem.system(0.0, np.ones(1)), None, df.Dense(), StageContext(0.0, 1e3, 6))
