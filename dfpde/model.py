@@ -46,6 +46,8 @@ class StageSystem:
         u = Φ(θ) at this rank's points, with whatever the right-hand side evaluated of it.
     pointwise : bool
         Whether rows are values at points, so that rows of different θ may be added up.
+    smallest_eps : float
+        Smallest ε with a meaning, in units of ‖√W J D⁻¹‖: there the normal equations of a preconditioner have no digit.
     """
 
     tangent: Tangent
@@ -55,6 +57,7 @@ class StageSystem:
     values: Callable[[Array], Array]
     field: Field
     pointwise: ClassVar[bool] = True
+    smallest_eps: ClassVar[float] = 2.0**-26
 
     __repr__ = represent
 

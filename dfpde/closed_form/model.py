@@ -39,6 +39,8 @@ class ClosedFormSystem(StageSystem):
     """One stage without points: rows of a root of the Gram matrix."""
 
     pointwise = False
+    #: Singular values below 2⁻²⁶ are rounding of the Gram matrix; ε is well above, or null directions are followed.
+    smallest_eps = 2.0**-20
 
     def bend(self, step: Array) -> float:
         """‖d²Φ(θ + s·step)/ds²‖ at s = 0, in closed form."""

@@ -101,17 +101,17 @@ class AutoInertia(Regularization):
         tau = abs(context.dt) / context.stages
         present, longest = stiffness_norm(system), max(longest, tau)
         first_size, column = first_size or present, column or largest_column(system)
-        size = max(first_size, present)
+        size = max(first_size, present)  # not the present one alone: where all of J vanishes, inertia takes over
         rho = self.rho ** (tau / longest)
         if math.isnan(kappa):  # a first velocity, to measure the curvature along
-            first = anchored(system, anchor, max(FLOOR, self.tolerance) * size, rho, solver)
+            first = anchored(system, anchor, max(system.smallest_eps, self.tolerance) * size, rho, solver)
             defect, kappa = first.defect, curvature(system, first.value, context.dt)
         eps2 = self.safety * abs(context.dt) * kappa * defect
         if not math.isfinite(eps2 + size):  # of a stage far off: the step is tried again, smaller
             what = f"the automatic ε is not finite: ‖J‖ = {present:.1e}, κ = {kappa:.1e}, defect {defect:.1e}"
             raise NonFiniteError(what, "a smaller step, a larger tolerance, or a rule with a given ε")
         eps2 = min(max(eps2, costless), self.tolerance * column**2 or math.inf)
-        found = anchored(system, anchor, max(FLOOR * size, math.sqrt(eps2)), rho, solver)
+        found = anchored(system, anchor, max(system.smallest_eps * size, math.sqrt(eps2)), rho, solver)
         better, bias = iterate(system, found, solver)
         found = better if self.iterated else found
         if self.free > 0:
@@ -119,12 +119,6 @@ class AutoInertia(Regularization):
         kept = found.value if anchor is None else limited(anchor, found.value, self.memory ** (tau / longest))
         kappa = curvature(system, found.value, context.dt)
         return replace(found, anchor=kept, carry=(found.defect, kappa, costless, first_size, column, longest))
-
-
-#: Smallest ε relative to the larger one of the first ‖J‖ of the run and the present one: where the normal equations of
-#: the preconditioner lose all digits, 1e-8.  Not to the present alone: where the whole tangent vanishes, inertia has to
-#: take over.  Not to the largest so far: a component that was narrow for one stage would stop all of θ for good.
-FLOOR = 2.0**-26
 
 
 def limited(anchor: Array, v: Array, memory: float) -> Array:
