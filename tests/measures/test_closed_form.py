@@ -150,6 +150,21 @@ def test_the_present_metric_follows_a_density_that_contracts():
     assert present[0] < 0.1 * fixed[0] and present[1] < 0.1 * fixed[1]
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_two_identical_gaussians_take_the_steps_of_one(seed):
+    """Null directions of a Gram matrix are rounding, √u: with ε of their size they turn, and steps are rejected."""
+    drift = np.eye(2) + 0.3 * np.random.default_rng(seed).standard_normal((2, 2))
+
+    def steps(n):
+        g = df.GaussianMixture.full(2, n)
+        model = ClosedForm(g, Operator.ornstein_uhlenbeck(drift, np.zeros(2), 0.2 * np.eye(2)))
+        theta = g.pack(amplitudes=1.0 / n, centers=np.ones((n, 2)), scales=g.scales(np.eye(2)))
+        return last(df.evolve(model, df.State(0.0, theta), until=3.0, controller=df.PI(rtol=1e-9)))
+
+    one, two = steps(1), steps(2)
+    assert abs(two.step - one.step) <= 0.05 * one.step and two.statistics.rejected == one.statistics.rejected == 0
+
+
 def test_a_wave_packet_in_a_harmonic_potential_swings_over():
     """After half a period the coherent state is on the other side; norm and energy are kept."""
     d = 4
