@@ -140,7 +140,7 @@ def curvature(system: StageSystem, v: Array, dt: float) -> float:
 
 
 def iterate(system: StageSystem, found: Velocity, solver: Solver) -> tuple[Velocity, float]:
-    """v + δ and b = ‖J δ‖, δ = argmin ‖J δ − (f − J v)‖² + ε²‖D δ‖²: β in the place of 1, once more; collective."""
+    """v + δ and b = ‖J δ‖, δ = argmin ‖J δ − (f − J v)‖² + ε²‖D δ‖²: β² c in the place of the bias β c; collective."""
     rest = system.rhs - system.tangent.apply(found.value)
     solution = solver.solve(LeastSquares(system.tangent, rest, found.eps, system.scale))
     bias = system.tangent.norm(system.tangent.apply(solution.value))
